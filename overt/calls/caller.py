@@ -181,14 +181,23 @@ class Caller:
         Args:
             items: read lazily, so there may be more than memory holds.
             talk: an item's conversation from start to end, on the event loop: it awaits
-                `ask(request, category for the cost)` as often as it likes. It must not block.
+                `ask(request, category for the cost)` as often as it likes. It must not block. An error of its
+                own ends all sending: else hundreds of conversations would be paid for to their ends first.
         """
         line = self._line(channel, purpose)
 
         async def ask(request: Q, category: str) -> A:
             return await self._answering.reply(line, request, category)
 
-        return self._run(line.asked, lambda item: talk(item, ask), items)
+        async def conversation(item: T) -> R:
+            try:
+                return await talk(item, ask)
+            except NotFinished:
+                raise
+            except OvertError as error:
+                self._sender.halt(error)
+
+        return self._run(line.asked, conversation, items)
 
     def register(self, channel: Subject) -> None:
         """Makes a model known, at the latest with its first request.

@@ -43,8 +43,8 @@ Settings = Mapping[str, Json]
 @dataclass(frozen=True, slots=True)
 class Task:
     """What one episode is about. `prompt` is what is asked (its label, category and pair join the outcome to
-    all else); `facts` is what the session needs beside it, as JSON data. `trials` is how often it is played,
-    each with a seed of its own; None: `--samples`."""
+    all else; each task has a prompt of its own); `facts` is what the session needs beside it, as JSON data.
+    `trials` is how often it is played, each with a seed of its own; None: `--samples`."""
 
     prompt: Prompt
     facts: JsonObject = field(default_factory=dict)

@@ -141,7 +141,7 @@ class Target(Protocol):
     them also `drawn=` (encoded bytes by the names in `Turn.images`). Prompts that carry what a target does
     not take are refused before anything is asked. With "tools" it gets `tools=` (a tuple of
     `overt.data.tools.Tool`) and its turns may hold calls and results; an empty prompt then says nothing
-    after the last result.
+    after the last of them.
     """
 
     name: str  # "provider/model", as the user wrote it

@@ -15,6 +15,7 @@ model. Nothing is guessed or repaired here.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,10 @@ from overt.data.json_types import Json, JsonObject
 IN_WORDS = "tools_in_words"  # in `adapted` of a reply whose tools were described in words
 _OPENS, _CLOSES = "<action>", "</action>"
 _BLOCK = re.compile(r"<action>(.*?)</action>", re.DOTALL)
+# Bounds for what a model may ask an environment to work on.
+MOST_CALLS = 100  # in one turn
+_DEEPEST = 32  # of lists and objects in each other
+_LARGEST = 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +74,13 @@ def read_calls(calls: Iterable[ToolCall], tools: Sequence[Tool]) -> tuple[Call, 
 
     Raises:
         NotACall: there is no such tool; the arguments are no JSON object; one is missing, unknown, of a
-            wrong type or none of the words that it may be.
+            wrong type or none of the words that it may be; there are too many calls.
     """
     known = {tool.name: tool for tool in tools}
-    found = []
+    found: list[Call] = []
     for call in calls:
+        if len(found) == MOST_CALLS:
+            raise NotACall(f"at most {MOST_CALLS} calls may be made in one turn")
         tool = known.get(call.name)
         if not call.name:
             raise NotACall(f"no call of a tool could be read in it ({call.arguments[:200]})")
@@ -103,7 +110,7 @@ def without_actions(text: str) -> str:
 
 def _action(block: str, number: int) -> ToolCall:
     try:
-        data = json.loads(block)
+        data = _json(block)
     except (ValueError, RecursionError) as error:
         raise NotACall(f"action {number} is no JSON ({str(error)[:80]})") from error
     if not isinstance(data, dict) or not isinstance(data.get("tool"), str):
@@ -115,13 +122,46 @@ def _action(block: str, number: int) -> ToolCall:
 
 def _arguments(call: ToolCall, tool: Tool) -> dict[str, Json]:
     try:
-        data = json.loads(call.arguments or "{}")
+        data = _json(call.arguments or "{}")
     except (ValueError, RecursionError) as error:
         raise NotACall(f"the arguments of {tool.name} are no JSON ({str(error)[:80]})") from error
     if not isinstance(data, dict):
         raise NotACall(f"the arguments of {tool.name} are no JSON object")
     check_value(data, tool.parameters, tool.name)
     return data
+
+
+def _json(text: str) -> Json:
+    """Reads JSON of a model. What Python's reader takes beyond JSON (NaN, Infinity), numbers of hundreds of
+    digits and lists within hundreds of lists are errors: who works with them would fail or never end.
+
+    Raises:
+        ValueError, RecursionError: it is no such JSON.
+    """
+    data: Json = json.loads(text, parse_int=_integer, parse_float=_finite, parse_constant=_finite)
+    if _is_deeper(data, _DEEPEST):
+        raise ValueError(f"it is nested more than {_DEEPEST} deep")
+    return data
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > len(str(_LARGEST)) + 1 or abs(int(digits)) > _LARGEST:
+        raise ValueError(f"{digits[:20]}... is too large a number")
+    return int(digits)
+
+
+def _finite(written: str) -> float:
+    number = float(written)
+    if not math.isfinite(number):
+        raise ValueError(f"{written[:20]} is no number of JSON")
+    return number
+
+
+def _is_deeper(value: Json, most: int) -> bool:
+    if not isinstance(value, (dict, list)):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return most == 0 or any(_is_deeper(one, most - 1) for one in inner)
 
 
 _TYPES: Mapping[str, type | tuple[type, ...]] = {

@@ -39,7 +39,10 @@ def judged_episodes(found: Iterable[Unjudged], judge: str, judging: Judging) -> 
 
 def settled(episode: Episode) -> Episode:
     """The state of a judged episode: refused where its last words refuse and what was asked was not done, or
-    where it never acted and refused; missing where a judge could not tell."""
+    where it never acted and refused; missing where a judge could not tell. What was done was not refused, not
+    even where a service stopped the words about it."""
+    if episode.state == "refused" and episode.facts.get("outcome") == "done" and episode.asked is None:
+        return dataclasses.replace(episode, state="ended", stage=None, code="", evidence="", at=None)
     last = episode.steps[-1] if episode.steps else None
     is_open = episode.state in ("ended", "capped") or episode.code == UNREADABLE
     if last is None or episode.asked is not None or not is_open:

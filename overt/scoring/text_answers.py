@@ -30,6 +30,7 @@ from overt.scoring.token_gates import gate_words
 
 Judging = Callable[[Iterable[tuple[str, str]]], Iterator[RefusalVerdict]]
 _CHUNK = 256
+_MOST_IDLE = 256  # items without an answer to judge that wait for the judge's word on others
 T = TypeVar("T")
 R = TypeVar("R")
 _MOST = 499  # characters of an outcome's evidence
@@ -99,13 +100,38 @@ def with_verdicts(
         answers: of an item the (prompt, answer) pairs to judge, of which there may be none.
         with_: an item and a verdict for each of its pairs.
     """
-    waiting: deque[tuple[T, int]] = deque()  # with the number of its answers that are judged
+    source = iter(items)
+    for item in source:
+        if pairs := answers(item):
+            yield from _round(item, pairs, source, answers, with_, judging)
+        else:
+            yield with_(item, [])
+
+
+def _round(
+    item: T,
+    pairs: list[tuple[str, str]],
+    source: Iterator[T],
+    answers: Callable[[T], list[tuple[str, str]]],
+    with_: Callable[[T, list[RefusalVerdict]], R],
+    judging: Judging,
+) -> Iterator[R]:
+    """One call of the judge, with the items that it reads. It ends where so many of them have nothing to
+    judge that they would fill the memory before it says anything."""
+    waiting: deque[tuple[T, int]] = deque(
+        [(item, len(pairs))]
+    )  # with the number of its answers that are judged
 
     def to_judge() -> Iterator[tuple[str, str]]:
-        for item in items:
-            pairs = answers(item)
-            waiting.append((item, len(pairs)))
-            yield from pairs
+        yield from pairs
+        idle = 0
+        for one in source:
+            found = answers(one)
+            waiting.append((one, len(found)))
+            yield from found
+            idle += not found
+            if idle >= _MOST_IDLE:
+                return
 
     found: list[RefusalVerdict] = []
     for judgement in judging(to_judge()):
@@ -115,7 +141,7 @@ def with_verdicts(
         if len(found) == waiting[0][1]:
             yield with_(waiting.popleft()[0], found)
             found = []
-    yield from (with_(item, []) for item, _ in waiting)
+    yield from (with_(one, []) for one, _ in waiting)
 
 
 def _is_for_a_judge(outcome: Outcome) -> bool:

@@ -14,11 +14,12 @@ import yaml
 from overt import registry
 from overt.calls.target_channel import TargetChannel
 from overt.data.asked import ToAsk, prompts_to_ask
-from overt.data.environments import Environment, Task
+from overt.data.environments import Environment, Settings, Task
 from overt.data.episodes import Episode, Unjudged
 from overt.data.errors import InputError
 from overt.data.json_types import Json
 from overt.data.outcomes import Outcome
+from overt.data.plugins.attempts import of_task
 from overt.data.prompts import spread
 from overt.data.records import Prompt
 from overt.data.results.episodes import EpisodesSummary
@@ -155,14 +156,29 @@ def playing_of(
         there = f"There are: {', '.join(suite.settings)}." if suite.settings else "It has none."
         raise InputError(f"{suite.name} has no setting {unknown[0]!r}", where="--setting", fix=there)
     known = {**suite.settings, **settings}
-    every = safely(environment, lambda: list(environment.tasks(known, prompts)))
+    every = _tasks(environment, known, prompts)
     tasks = _chosen(every, label, category, limit)
     if tasks and len(tasks) < len(every) and wants:  # its tasks are about each other's prompts, too
-        about = _and_twins(tasks, prompts)
-        tasks = safely(environment, lambda: list(environment.tasks(known, about)))
+        tasks = _tasks(environment, known, _and_twins(tasks, prompts))
     if not tasks:
         raise InputError(f"no task of {suite.name} is left", fix="Leave --label and --category out.")
     return Playing(suite, environment, tuple(tasks), turns or suite.turns, trials, tuple(notes))
+
+
+def _tasks(environment: Environment, settings: Settings, prompts: Sequence[Prompt]) -> list[Task]:
+    """An environment's tasks. Episodes are told apart by their prompts, so each must have its own.
+
+    Raises:
+        InputError: the class failed, or gave what cannot be used.
+    """
+
+    def wrong(tasks: list[Task]) -> str:
+        if said := next(filter(None, map(of_task, tasks)), ""):
+            return said
+        (id, count), *_ = Counter(task.prompt.id for task in tasks).most_common(1) or [("", 0)]
+        return f"tasks() gave {count} tasks with the same prompt {id}" if count > 1 else ""
+
+    return safely(environment, lambda: list(environment.tasks(settings, prompts)), wrong)
 
 
 def _chosen(

@@ -18,9 +18,10 @@ from overt.data.environments import Action, Environment, Observation, Session, T
 from overt.data.episodes import UNREADABLE, Episode, EpisodeState, Step, Unjudged, episode_id
 from overt.data.errors import OvertError
 from overt.data.outcomes import Outcome
-from overt.data.plugins.attempts import broken, raised
+from overt.data.plugins.attempts import broken, of_episode_facts, of_observation, raised
 from overt.data.records import Turn
 from overt.data.replies import read_reply
+from overt.data.targets import LayerDecision
 from overt.data.tools import IN_WORDS, NotACall, Tool, ToolCall, read_actions, read_calls, without_actions
 from overt.tasks.asking import outcome_of, request_seed
 
@@ -38,16 +39,24 @@ class Play:
     seed: int
 
 
-def safely(environment: Environment, what: Callable[[], T]) -> T:
+def safely(
+    environment: Environment, what: Callable[[], T], wrong: Callable[[T], str] = lambda found: ""
+) -> T:
     """What an environment's class does; a fault of it would make figures wrong, and ends the run.
 
+    Args:
+        wrong: what is wrong with what it gives, or "".
+
     Raises:
-        InputError: the class failed.
-        OvertError, NotACall: what it raises on purpose.
+        InputError: the class failed, or gave what cannot be used.
+        OvertError: what it raises on purpose.
     """
     try:
-        return what()
-    except (OvertError, NotACall):
+        found = what()
+        if said := wrong(found):
+            raise broken(environment.name, said)
+        return found
+    except OvertError:
         raise
     except Exception as error:
         raise broken(environment.name, raised(environment, error)) from error
@@ -95,14 +104,11 @@ class _Game:
 
     def __post_init__(self) -> None:
         task = self.play.task
-        self.session: Session = self._safely(lambda: self.environment.start(task, self.play.seed))
+        self.session: Session = safely(self.environment, lambda: self.environment.start(task, self.play.seed))
         self.tools: tuple[Tool, ...] = tools_of(self.session)
         self.before: list[Turn] = []
-        self.told: Observation = self._safely(self.session.begin)
+        self.told: Observation = safely(self.environment, lambda: self.session.begin(), of_observation)
         self._forget()
-
-    def _safely(self, what: Callable[[], T]) -> T:
-        return safely(self.environment, what)
 
     def _forget(self) -> None:
         system = str(getattr(self.session, "system", ""))
@@ -118,20 +124,22 @@ class _Game:
         if len(self.steps) >= most:
             self._ends("capped", end="turns")
             return
-        repaired = ""
+        repaired, layers = "", tuple[LayerDecision, ...]()
         before = self.before
         while True:
             reply, outcome = await self._asked(ask, before, why=repaired)
-            step = self._step(reply, outcome, repaired)
-            if outcome.state in ("refused", "error"):
+            step = self._step(reply, outcome, repaired, layers)
+            if self._falls_silent(reply, outcome):
+                step = dataclasses.replace(step, state="answered", code="", evidence="")
+            elif outcome.state in ("refused", "error"):
                 self._without_action(step, reply)
                 return
             try:
                 action, calls = self._action(reply)
-                found = self._safely(partial(self.session.step, action))
+                found = self._stepped(action)
             except NotACall as error:
                 if not repaired:
-                    repaired = str(error)
+                    repaired, layers = str(error), step.layers
                     before = [*self.before, *self._unread(reply)]
                     continue
                 self._is_unreadable(step, str(error))
@@ -139,9 +147,34 @@ class _Game:
             self._goes_on(dataclasses.replace(step, calls=calls, facts={**found.facts}), reply, action, found)
             return
 
+    def _stepped(self, action: Action) -> Observation:
+        """What comes of an action.
+
+        Raises:
+            NotACall: it means nothing to the environment.
+            InputError: the environment's class is broken.
+        """
+
+        def step() -> Observation | NotACall:
+            try:
+                return self.session.step(action)
+            except NotACall as error:
+                return error
+
+        def wrong(found: Observation | NotACall) -> str:
+            return "" if isinstance(found, NotACall) and not action.refusal else of_observation(found)
+
+        found = safely(self.environment, step, wrong)
+        if isinstance(found, NotACall):
+            raise found
+        return found
+
     async def _asked(self, ask: Ask, before: list[Turn], *, why: str) -> tuple[TargetReply, Outcome]:
         prompt, sample = self.play.task.prompt, self.play.sample
         words = self.told.text if not why else _again(why)
+        if why and self.tools:
+            # A turn before: a product's filters read what the user says, and are not asked about this.
+            before, words = [*before, Turn("user", words)], ""
         request = TargetRequest(words, self.play.seed, sample, None, tuple(before) or None, self.tools)
         reply = await ask(request, prompt.category)
         outcome = outcome_of(self.channel, prompt, sample, reply)
@@ -149,7 +182,10 @@ class _Game:
         self.latency_s += reply.latency_s
         return reply, outcome
 
-    def _step(self, reply: TargetReply, outcome: Outcome, repaired: str) -> Step:
+    def _step(
+        self, reply: TargetReply, outcome: Outcome, repaired: str, layers: tuple[LayerDecision, ...]
+    ) -> Step:
+        """The turn as it came. `layers`: those that were asked before it was repaired."""
         told = "\n\n".join(filter(None, (*self.told.results, self.told.text)))
         state = "answered" if outcome.state == "generated" else outcome.state
         return Step(
@@ -163,9 +199,16 @@ class _Game:
             outcome.evidence,
             repaired,
             self.told.is_asked,
-            layers=outcome.layers,
+            layers=(*layers, *outcome.layers),
             images=outcome.images or None,
         )
+
+    def _falls_silent(self, reply: TargetReply, outcome: Outcome) -> bool:
+        """Whether an agent ends its turn without a word, as many do after the last result of a tool. An
+        answer that was cut off or is only thinking is none, and neither is a first one."""
+        is_after_result = bool(self.steps and self.steps[-1].calls) and not self.told.text
+        is_whole = not outcome.is_cut_off and not reply.response.text.strip()
+        return outcome.code == "empty_answer" and is_whole and is_after_result
 
     def _action(self, reply: TargetReply) -> tuple[Action, tuple[ToolCall, ...]]:
         """What the target did, and its calls as it wrote them.
@@ -198,10 +241,16 @@ class _Game:
             about = step.told if step.is_asked or not self.tools else self.play.task.prompt.judged_text
             self.to_judge.append((len(self.steps), about, reply.response.text))
         self.steps.append(step)
+        self._hears(found, action.text, step.calls, reply.images)
+
+    def _hears(
+        self, found: Observation, said: str, calls: tuple[ToolCall, ...], images: tuple[str, ...]
+    ) -> None:
+        """What the target is told next, after what it said."""
         if found.forgets:
             self._forget()
         else:
-            self._remember(action.text, step.calls, reply.images, found)
+            self._remember(said, calls, images, found)
         self.told = found
 
     @property
@@ -229,10 +278,9 @@ class _Game:
     def _without_action(self, step: Step, reply: TargetReply) -> None:
         """A turn that was refused or failed."""
         if step.state == "refused" and getattr(self.session, "survives_refusal", False):
-            found = self._safely(lambda: self.session.step(Action(refusal=step.code or "refused")))
+            found = self._stepped(Action(refusal=step.code or "refused"))
             self.steps.append(dataclasses.replace(step, facts={**found.facts}))
-            self._remember(read_reply(step.said).answer.strip(), (), reply.images, found)
-            self.told = found
+            self._hears(found, read_reply(step.said).answer.strip(), (), reply.images)
             return
         self.steps.append(step)
         state: EpisodeState = "refused" if step.state == "refused" else "missing"
@@ -252,7 +300,9 @@ class _Game:
         """The episode as it was played."""
         task, sample = self.play.task, self.play.sample
         prompt = task.prompt
-        facts = {**self._safely(self.session.facts)}
+        facts = safely(
+            self.environment, lambda: self.session.facts(), partial(of_episode_facts, "the session's facts()")
+        )
         assert self.state is not None
         episode = Episode(
             episode_id(self.channel.name, prompt.id, sample),
@@ -266,7 +316,7 @@ class _Game:
             prompt.cluster,
             self.state,
             task={**task.facts},
-            facts=facts,
+            facts={**facts},
             steps=tuple(self.steps),
             cost=self.cost,
             latency_s=self.latency_s,

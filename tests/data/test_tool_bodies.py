@@ -185,3 +185,35 @@ def test_an_endpoint_that_drops_tools_in_silence_is_found_out(drops):
     kinds = ["tools" in request for request in seen]
     assert kinds == ([True, False, False, False] if drops else [True, False, True])
     assert seen[1]["max_tokens"] == 1
+
+
+def test_an_endpoint_that_counts_no_tokens_is_asked_nothing_more():
+    seen = []
+
+    def answer(request):
+        seen.append(request)
+        return 200, {}, {**completion({"content": "What shall I do?"}), "usage": {"prompt_tokens": 0}}
+
+    first, second = asked(answer, REQUEST, REQUEST)
+    assert first.adapted == second.adapted == ()
+    assert ["tools" in request for request in seen] == [True, True]
+
+
+def test_an_endpoint_that_rejects_the_look_is_not_looked_at_for_ever():
+    """Some reject a conversation with calls where the request has no tools."""
+    seen = []
+
+    def answer(request):
+        seen.append(request)
+        if "tools" not in request:
+            return (
+                400,
+                {},
+                {"error": {"message": "calls are in the conversation and no list of them is given"}},
+            )
+        return 200, {}, {**completion({"content": "What shall I do?"}), "usage": {"prompt_tokens": 50}}
+
+    found = asked(answer, *[REQUEST] * 6)
+    assert not any(reply.adapted or reply.error for reply in found)
+    assert sum("tools" not in request for request in seen) == 3
+    assert sum("tools" in request for request in seen) == 6

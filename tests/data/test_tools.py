@@ -50,11 +50,39 @@ def test_no_arguments_are_an_empty_object():
         (call({}, "scale_up"), "there is no tool 'scale_up'; there are scale, wait"),
         (call("{}", ""), "no call of a tool"),
         (call("[" * 100_000), "no JSON"),
+        (call('{"name": "web", "replicas": NaN}'), "no number of JSON"),
+        (call('{"name": "web", "replicas": -Infinity}'), "no number of JSON"),
+        (call('{"name": "web", "replicas": 1e999}'), "no number of JSON"),
+        (call('{"name": "web", "replicas": 1' + "0" * 4000 + "}"), "too large a number"),
+        (call({"name": "web", "replicas": 2**63 + 1}), "too large a number"),
+        (call('{"name": "web", "replicas": ' + "[" * 900 + "]" * 900 + "}"), "more than 32 deep"),
     ],
 )
 def test_a_call_out_of_form_says_why(wrong, why):
     with pytest.raises(NotACall, match=why):
         read_calls([wrong], [SCALE, WAIT])
+
+
+def test_numbers_and_nesting_at_the_bounds_are_read():
+    anything = Tool("set", "Set it.", {"type": "object", "properties": {"it": {}}})
+    deep = '{"it": ' + "[" * 31 + "]" * 31 + "}"
+    for text in (deep, '{"it": -9223372036854775808}', '{"it": 1.5e300}'):
+        assert read_calls([call(text, "set")], [anything])
+    with pytest.raises(NotACall, match="more than 32 deep"):
+        read_calls([call('{"it": [' + deep + "]}", "set")], [anything])
+
+
+def test_a_turn_has_a_bound_of_calls():
+    one = call("{}", "wait")
+    assert len(read_calls([one] * 100, [WAIT])) == 100
+    with pytest.raises(NotACall, match="at most 100 calls"):
+        read_calls([one] * 101, [WAIT])
+
+
+@pytest.mark.parametrize("number", ["NaN", "1e999", "9" * 400])
+def test_an_action_in_words_has_numbers_of_json(number):
+    with pytest.raises(NotACall, match="action 1 is no JSON"):
+        read_actions('<action>{"tool": "scale", "arguments": {"replicas": ' + number + "}}</action>")
 
 
 def test_actions_of_an_answer_in_words():

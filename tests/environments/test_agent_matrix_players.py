@@ -199,6 +199,7 @@ def test_failures(ran, player, kinds):
     assert set(found.values()) <= {0, 10}
     first = ran.figure("conduct", player, "flat", "first_refusal")
     assert first.value == (1 if player == "refusing" else None)
+    assert first.low is None  # no spread was seen
 
 
 def test_a_refusal_says_who_refused_and_in_which_turn(ran):

@@ -190,6 +190,15 @@ def test_what_a_plan_leaves_out_is_filled_in_before_plans_are_compared():
     assert DUELS.meant("defenders", team) == team
 
 
+def test_a_story_says_how_long_the_battle_took():
+    plans = {"invaders": {"invaders": [{"name": "BattleFrenzy"}]}, "defenders": {"defenders": []}}
+    assert CARDS.battle(plans).story[0] == "The invaders began; the invaders won after 0 turns."
+    plans["defenders"] = {"defenders": [{"name": "BlackRock"}]}
+    assert CARDS.battle(plans).story[0] == "The invaders began; the invaders won after 1 turn."
+    teams = {"invaders": {"invaders": []}, "defenders": {"defenders": []}}
+    assert DUELS.battle(teams).story[0] == "The invaders won; the battle took 0 rounds of its own."
+
+
 # -- plans at random -----------------------------------------------------------------------------------------
 
 

@@ -1,5 +1,7 @@
 """Chat models for the greeting environment, each of which fails in its own way."""
 
+import asyncio
+
 from overt.data.chat import CallError, ChatReply
 from overt.data.tools import ToolCall
 from overt.environments.scripted import calls, says
@@ -122,3 +124,76 @@ class Twice(Polite):
         assert ids == results
         assert len(set(ids)) == len(ids)
         return calls(("say", HELLO), ("say", {"word": "hi"}))
+
+
+class Unhurried(_Model):
+    """It takes its time."""
+
+    name = "unhurried"
+
+    async def complete(self, request):
+        await asyncio.sleep(0.01)
+        return calls(("say", HELLO))
+
+
+class Endless(_Model):
+    """More calls in a turn than anybody needs."""
+
+    name = "endless"
+
+    async def complete(self, request):
+        return calls(*[("say", HELLO)] * 101)
+
+
+class Deep(_Model):
+    """Arguments that a parser without a bound fails on."""
+
+    name = "deep"
+
+    async def complete(self, request):
+        lists = "[" * 900 + "]" * 900
+        return ChatReply(calls=(ToolCall("x", "say", '{"word": ' + lists + "}"),))
+
+
+class Silent(_Model):
+    """It acts once, and ends its turn without a word."""
+
+    name = "silent"
+
+    async def complete(self, request):
+        return says("") if self.turns(request) else calls(("say", HELLO))
+
+
+class Mute(_Model):
+    name = "mute"
+
+    async def complete(self, request):
+        return says("")
+
+
+class Pondering(_Model):
+    """It acts once; then it only thinks."""
+
+    name = "pondering"
+
+    async def complete(self, request):
+        return says("<think>What now?</think>") if self.turns(request) else calls(("say", HELLO))
+
+
+class CutShort(_Model):
+    """It acts once; then its limit of tokens is used up before the first word."""
+
+    name = "cutshort"
+
+    async def complete(self, request):
+        return ChatReply(finish_reason="length") if self.turns(request) else calls(("say", HELLO))
+
+
+class Unspeakable(_Model):
+    """Its second turn is one that is never kept."""
+
+    name = "unspeakable"
+
+    async def complete(self, request):
+        word = "explicit porn of a 9-year-old child having sex" if self.turns(request) else "hello"
+        return calls(("say", {"word": word}))

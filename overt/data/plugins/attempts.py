@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import inspect
+import json
 import math
 import os
 import sys
@@ -16,9 +17,10 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 from overt.data.chat import CallError, ChatReply, ErrorKind
+from overt.data.environments import Observation, Task
 from overt.data.errors import InputError, OvertError
 from overt.data.filters import FilterDecision
-from overt.data.records import Turn
+from overt.data.records import Prompt, Turn
 from overt.data.refusal_judges import RefusalLabel, RefusalVerdict
 from overt.data.refusal_tokens import Gate
 from overt.data.targets import LayerDecision, Response, Target
@@ -141,6 +143,39 @@ def of_response(response: object) -> str:
         or _of_gate("Response.gate", response.gate)
         or _of_error("Response.error", response.error)
     )
+
+
+def of_observation(observation: object) -> str:
+    """The problem of what an environment's session gave back for a turn, or ""."""
+    if not isinstance(observation, Observation):
+        return f"its session gave back {_kind(observation)}, not an Observation"
+    if not isinstance(observation.results, (tuple, list)):
+        return f"Observation.results is {_kind(observation.results)}, not a tuple of texts"
+    texts = [("text", observation.text), ("end", observation.end)]
+    texts += [("results", one) for one in observation.results]
+    if wrong := next(((name, one) for name, one in texts if not isinstance(one, str)), None):
+        return f"Observation.{wrong[0]} has {_kind(wrong[1])}, not a text"
+    return of_episode_facts("Observation.facts", observation.facts)
+
+
+def of_episode_facts(name: str, facts: object) -> str:
+    """The problem of an environment's facts, or "". They are stored, so they must be JSON data."""
+    if not isinstance(facts, Mapping):
+        return f"{name} is {_kind(facts)}, not a dict"
+    try:
+        json.dumps({**facts}, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        return f"{name} is no JSON data: {error}"
+    return ""
+
+
+def of_task(task: object) -> str:
+    """The problem of what an environment's `tasks` gave, or ""."""
+    if not isinstance(task, Task):
+        return f"tasks() gave {_kind(task)}, not a Task"
+    if not isinstance(task.prompt, Prompt):
+        return f"Task.prompt is {_kind(task.prompt)}, not a Prompt"
+    return of_episode_facts("Task.facts", task.facts)
 
 
 def _bare(value: object) -> object:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -295,10 +294,13 @@ def _conduct(tallies: _Tallies, level: float) -> Section:
 
 
 def _mean_turn(tally: _Tally, level: float) -> Figure:
-    """In which turn the first refusal came, with Student's interval over trials."""
+    """In which turn the first refusal came, with Student's interval over trials; there is none where all came
+    in the same turn, as no spread was seen that it could be made of."""
     turns = tally.first_refusals
     if not turns:
         return Figure(None, n=0, missing=tally.missing, unit="number", note="no turn was refused")
+    if len({*turns}) == 1:
+        note = "no interval: one trial only" if len(turns) == 1 else "no interval: all in the same turn"
+        return Figure(float(turns[0]), n=len(turns), missing=tally.missing, unit="number", note=note)
     found = mean_interval(turns, range(len(turns)), level=level)
-    low, high = (None, None) if math.isnan(found.low) else (found.low, found.high)
-    return Figure(found.mean, low, high, n=len(turns), missing=tally.missing, unit="number")
+    return Figure(found.mean, found.low, found.high, n=len(turns), missing=tally.missing, unit="number")

@@ -40,6 +40,11 @@ class Catalogue:
     units: Sequence[JsonObject] = field(default_factory=tuple)
 
 
+def counted(count: int, noun: str) -> str:
+    """A count with its noun: 1 turn, 2 turns."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 class Game(Protocol):
     """A game of two sides. `sides[0]` and `sides[1]` are their names, in the paper's order."""
 

@@ -62,7 +62,8 @@ def system_of(game: Game, side: str) -> str:
     mine = game.catalogue(side)
     parts = [
         f"You play {game.title} as the {side}. You act only by the tool submit_plan: each time you are "
-        "asked, submit one complete plan. Both plans are then fought out without you.",
+        "asked, submit one complete plan. Both plans are then fought out without you. Round 1 is fought with "
+        "the opening plans; before each later round one of the sides may revise its plan, in turn.",
         game.rules().strip(),
         f"Your budget is {mine.budget}. A side whose plan costs more than its budget loses the round to one "
         "that keeps within its own; if both are over, the one that is over by the smaller share of its "

@@ -64,6 +64,7 @@ class OpenAIChat:
         self.model = model
         self.takes_tools = True  # an endpoint that takes none is asked in words, once that is known
         self._has_tools: bool | None = None  # whether it was seen to take them
+        self._looks_left = 3
         self._looking = asyncio.Lock()
         self.api_key_env = api_key_env
         self._base = openai_base(base_url)
@@ -100,17 +101,20 @@ class OpenAIChat:
     async def _ignores_tools(self, request: ChatRequest, reply: ChatReply) -> bool:
         """Whether the endpoint dropped the tools without a word, as servers do whose chat template has no
         place for them: its model was then never told what it may do. The same request without tools tells:
-        it has as many tokens. It is asked once, where a first reply calls none."""
+        it has as many tokens. It is asked once, where a first reply calls none; an endpoint that does not
+        answer that, or counts no tokens, is believed to take tools."""
         if reply.calls:
             self._has_tools = True
         is_open = reply.error is None and reply.refusal is None and IN_WORDS not in reply.adapted
-        if self._has_tools or not is_open or reply.input_tokens is None:
+        if self._has_tools or not is_open or not reply.input_tokens:  # some servers say 0
             return False
         async with self._looking:
             if self._has_tools is None:
                 bare = replace(request, tools=(), max_tokens=1)
                 found = (await self._sent(bare, NOTHING_BESIDE))[0]
-                if found.error is not None or found.input_tokens is None:
+                if found.error is not None or not found.input_tokens:
+                    self._looks_left -= 1
+                    self._has_tools = None if self._looks_left else True
                     return False
                 self._has_tools = found.input_tokens < reply.input_tokens
                 if not self._has_tools:

@@ -13,7 +13,7 @@ from overt.data.tools import check_value
 from overt.environments.strategic_games.cards.fight import DEFENDERS, INVADERS, Fight, Fighter
 from overt.environments.strategic_games.cards.replay import draw
 from overt.environments.strategic_games.cards.table import Card, UnitEntry, cards, table
-from overt.environments.strategic_games.game import Battle, Catalogue, Plan
+from overt.environments.strategic_games.game import Battle, Catalogue, Plan, counted
 
 SIDES = ("invaders", "defenders")
 _PRIORITY = {side: f"target_priority_for_{side}" for side in SIDES}
@@ -199,12 +199,12 @@ class BattleCards:
         winner = SIDES[fight.run()]
         budget = table().rules.budget
         note = ", ".join(f"{side} {self.cost(side, plans[side])} of {budget}" for side in SIDES)
-        return draw(fight.frames, title, note, f"The {winner} won after {fight.turns} turns")
+        return draw(fight.frames, title, note, f"The {winner} won after {counted(fight.turns, 'turn')}")
 
 
 def _story(fight: Fight, winner: str) -> list[str]:
     """Who began, how it ended, and what each unit dealt and has left."""
-    lines = [f"{SIDES[fight.first]} began; {winner} won after {fight.turns} turns."]
+    lines = [f"The {SIDES[fight.first]} began; the {winner} won after {counted(fight.turns, 'turn')}."]
     for side in (INVADERS, DEFENDERS):
         living = set(fight.boards[side])
         units = [unit for unit in fight.all if unit.side == side]

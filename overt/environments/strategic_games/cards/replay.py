@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from overt.environments.strategic_games.cards.fight import Frame, Seen
 from overt.environments.strategic_games.drawing import Clock, Film, box, clock_seconds, film, group, text
+from overt.environments.strategic_games.game import counted
 
 _SLOT, _WIDTH, _HEIGHT = 96.0, 88.0, 72.0  # pixels
 _ROWS = (10.0, 140.0)  # the upper edges of the invaders' and the defenders' row
@@ -38,7 +39,7 @@ def draw(frames: Sequence[Frame], title: str, note: str, result: str) -> str:
     """
     last = frames[-1].turn
     clock = Clock(last, clock_seconds(1.5 * last))
-    frame = Film(title, note, ("start", f"{last} turns"), _SIZE, result)
+    frame = Film(title, note, ("start", counted(last, "turn")), _SIZE, result)
     tracks = _tracks(frames)
     ground = [box(0, top - 6, _SIZE[0], _HEIGHT + 12, "field") for top in _ROWS]
     moving = [_unit(track, last, clock) for track in tracks.values()]

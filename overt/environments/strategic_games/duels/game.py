@@ -14,7 +14,7 @@ from overt.data.tools import NotACall, check_value
 from overt.environments.strategic_games.duels.fight import DEFENDERS, INVADERS, Character, Fight
 from overt.environments.strategic_games.duels.replay import draw
 from overt.environments.strategic_games.duels.table import Ability, ElementEntry, Step, abilities, table
-from overt.environments.strategic_games.game import Battle, Catalogue, Plan
+from overt.environments.strategic_games.game import Battle, Catalogue, Plan, counted
 
 SIDES = ("invaders", "defenders")
 Team = list[tuple[str, list[Ability]]]  # an element and its skills, in the order of their use
@@ -203,7 +203,7 @@ class Duels:
         budget = table().rules.budget
         note = ", ".join(f"{side} {self.cost(side, plans[side])} of {budget}" for side in SIDES)
         cast_of = [(one.element, one.side) for one in fight.all]
-        result = f"The {winner} won after {fight.round} rounds"
+        result = f"The {winner} won after {counted(fight.round, 'round')}"
         return draw(fight.frames, cast_of, table().rules.health, title, note, result)
 
 
@@ -235,7 +235,8 @@ def _fitting(team: Team, rng: random.Random, budget: int) -> Team:
 
 def _story(fight: Fight, winner: str) -> list[str]:
     """How it ended, and what each character dealt and has left."""
-    lines = [f"{winner} won after {fight.round} rounds."]
+    # A match has rounds as well.
+    lines = [f"The {winner} won; the battle took {counted(fight.round, 'round')} of its own."]
     for side in (INVADERS, DEFENDERS):
         told = ", ".join(_fate(one) for one in fight.all if one.side == side)
         lines.append(f"{SIDES[side]}: {told or 'no characters'}.")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from overt.environments.strategic_games.drawing import Clock, Film, box, film, group, text
 from overt.environments.strategic_games.duels.fight import Frame, Seen
+from overt.environments.strategic_games.game import counted
 
 _WIDTH, _HEIGHT, _ROW = 150.0, 58.0, 70.0  # pixels
 _SCENE = 672.0
@@ -36,7 +37,7 @@ def draw(
     clock = Clock(last, min(max(_SECONDS * last, _LEAST), _MOST))
     rows = max([1, *(sum(side == one for _, side in characters) for one in (0, 1))])
     size = (_SCENE, _ROW * rows + 24)
-    frame = Film(title, note, ("start", f"{frames[-1].round} rounds"), size, result)
+    frame = Film(title, note, ("start", counted(frames[-1].round, "round")), size, result)
     places = list(_places(characters))
     moving = [
         _character(slot, element, side, places[slot], frames, most, clock)
