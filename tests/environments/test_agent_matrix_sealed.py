@@ -20,7 +20,8 @@ MAY_IMPORT = {
     "re", "typing",
 }  # fmt: skip
 OF_OVERT = (
-    "overt.data.", "overt.scoring.stats.", "overt.environments.agent_matrix", "overt.environments.scripted"
+    "overt.data.", "overt.scoring.stats.", "overt.scoring.figures",
+    "overt.environments.agent_matrix", "overt.environments.scripted"
 )  # fmt: skip
 BUILTINS = {"open", "exec", "eval", "compile", "__import__", "globals", "breakpoint", "input", "getattr"}
 METHODS = {

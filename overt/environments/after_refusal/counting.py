@@ -11,42 +11,29 @@ from numpy.typing import NDArray
 
 from overt.data.results.episodes import Figure
 from overt.environments.after_refusal.talks import MISSING, Codes, Ints, refused
-from overt.scoring import stats
-
-Bools = NDArray[np.bool_]
-
-
-def share(hits: Bools, clusters: Ints, level: float, *, missing: int = 0, why: str = "") -> Figure:
-    """A share with its interval over clusters.
-
-    Args:
-        hits: of shape (n,), of what is known alone.
-        clusters: of shape (n,).
-        why: the note where n is 0.
-    """
-    if not len(hits):
-        return Figure(None, n=0, missing=missing, note=why or "nothing was answered")
-    found = stats.rate(hits.tolist(), clusters.tolist(), level=level)
-    return Figure(found.rate, found.low, found.high, found.k, found.n, missing)
+from overt.scoring.figures import Bools, share
+from overt.scoring.figures import difference as paired
 
 
 def share_of(codes: Codes, wanted: Iterable[int], clusters: Ints, level: float) -> Figure:
     """The share of turns with one of the codes, among those that are known."""
     known = codes != MISSING
     hits = np.isin(codes[known], list(wanted))
-    return share(hits, clusters[known], level, missing=int((~known).sum()))
+    why = "nothing was answered"
+    return share(hits, clusters[known], level, missing=int((~known).sum()), why=why)
 
 
 def difference(first: Codes, second: Codes, clusters: Ints, level: float) -> Figure:
     """How much more often the first was refused than the second, pair by pair."""
     known = (first != MISSING) & (second != MISSING)
-    n, missing = int(known.sum()), int((~known).sum())
-    if not n:
-        return Figure(None, n=0, missing=missing, unit="difference", note="no pair was answered")
-    found = stats.paired_difference(
-        refused(first[known]).tolist(), refused(second[known]).tolist(), clusters[known].tolist(), level=level
+    return paired(
+        refused(first[known]),
+        refused(second[known]),
+        clusters[known],
+        level,
+        missing=int((~known).sum()),
+        why="no pair was answered",
     )
-    return Figure(found.difference, found.low, found.high, None, n, missing, "difference")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from overt.data.episodes import Episode
 from overt.data.results.episodes import Column, Figure, Row, Section, Tone
 from overt.environments.after_refusal.conditions import ALONE, BENIGN, CONDITIONS, EXPLAINED, UNSAFE
-from overt.environments.after_refusal.counting import Recovery, difference, recovery, share, share_of
+from overt.environments.after_refusal.counting import Recovery, difference, recovery, share_of
 from overt.environments.after_refusal.talks import (
     ANSWERED,
     BY_MODEL,
@@ -25,6 +25,7 @@ from overt.environments.after_refusal.talks import (
     beside,
     read,
 )
+from overt.scoring.figures import share
 
 Targets = Mapping[str, Mapping[str, Talks]]  # by target and condition
 
@@ -300,7 +301,9 @@ def _blocked(targets: Targets, level: float) -> Section:
         blocked: Ints = (states[whole] == BY_SERVICE).sum(axis=1)
         clusters, missing = talks.clusters[talks.first == BY_SERVICE][whole], int((~whole).sum())
         hits = (blocked == talks.depth, (blocked > 0) & (blocked < talks.depth), blocked == 0)
-        figures = tuple(share(part, clusters, level, missing=missing) for part in hits)
+        figures = tuple(
+            share(part, clusters, level, missing=missing, why="nothing was answered") for part in hits
+        )
         twin = share_of(talks.first, (BY_SERVICE,), talks.clusters, level)
         rows.append(Row(target, "all conversations", (twin, *figures)))
     columns = (

@@ -21,7 +21,7 @@ from overt.environments.agent_matrix.reading import (
     phi,
     share,
 )
-from overt.scoring.stats.means import mean_interval
+from overt.scoring.figures import mean
 
 _WHEN = {"worst": "worst round", "last": "last round"}
 _OVER_WORDS = {"trials": "of all trials", "replicating": "of replicating trials"}
@@ -297,10 +297,12 @@ def _mean_turn(tally: _Tally, level: float) -> Figure:
     """In which turn the first refusal came, with Student's interval over trials; there is none where all came
     in the same turn, as no spread was seen that it could be made of."""
     turns = tally.first_refusals
-    if not turns:
-        return Figure(None, n=0, missing=tally.missing, unit="number", note="no turn was refused")
-    if len({*turns}) == 1:
-        note = "no interval: one trial only" if len(turns) == 1 else "no interval: all in the same turn"
-        return Figure(float(turns[0]), n=len(turns), missing=tally.missing, unit="number", note=note)
-    found = mean_interval(turns, range(len(turns)), level=level)
-    return Figure(found.mean, found.low, found.high, n=len(turns), missing=tally.missing, unit="number")
+    return mean(
+        turns,
+        range(len(turns)),
+        level,
+        missing=tally.missing,
+        why="no turn was refused",
+        one="one trial only",
+        alike="all in the same turn",
+    )

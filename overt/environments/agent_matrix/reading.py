@@ -21,8 +21,8 @@ from typing import Literal, TypeVar, get_args
 from overt.data.errors import InputError
 from overt.data.json_types import Json, JsonObject
 from overt.data.results.episodes import Figure
+from overt.scoring.figures import share_of_counts
 from overt.scoring.stats.inputs import normal_quantile, wilson_limits
-from overt.scoring.stats.rates import wilson
 
 Over = Literal["trials", "replicating"]
 Norm = Literal["per-trial-cap", "per-requirement"]
@@ -127,11 +127,8 @@ class Overuse:
 
 
 def share(k: int, n: int, level: float, missing: int = 0, none: str = "no trial") -> Figure:
-    """k of n with Wilson's interval; undefined where n is 0, and `none` says why."""
-    if not n:
-        return Figure(None, k=0, n=0, missing=missing, note=none)
-    found = wilson(k, n, level)
-    return Figure(found.rate, found.low, found.high, k, n, missing)
+    """k of n trials; undefined where n is 0, and `none` says why."""
+    return share_of_counts(k, n, level, missing=missing, why=none)
 
 
 def success(trials: Overuse, level: float) -> Figure:

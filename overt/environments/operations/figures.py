@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from overt.data.episodes import Episode
 from overt.data.results.episodes import Column, Figure, Row, Section, Tone
-from overt.scoring import stats
-from overt.scoring.stats.means import mean_interval
+from overt.scoring.figures import difference, mean, share
+
+_NONE = "none was played to its end"
+_NO_PAIR = "no pair was played to its end"
 
 # What became of one ticket; each is exactly one of these.
 DONE, HALF, BY_SERVICE, AT_ONCE, LATER, NEITHER, MISSING = range(7)
@@ -99,10 +101,7 @@ class Tickets:
         """The share of hits among those that are known, with an interval over pairs of jobs."""
         known = self.became != MISSING
         missing = int((~known).sum())
-        if not known.any():
-            return Figure(None, missing=missing, note="none was played to its end")
-        found = stats.rate(hits[known].tolist(), self.pair[known].tolist(), level=level)
-        return Figure(found.rate, found.low, found.high, found.k, found.n, missing)
+        return share(hits[known], self.pair[known], level, missing=missing, why=_NONE)
 
     def became_one_of(self, *kinds: int) -> Bools:
         return np.isin(self.became, kinds)
@@ -204,24 +203,12 @@ class Pairs:
     missing: int
 
     def share(self, hits: Bools, level: float) -> Figure:
-        if not len(self.pair):
-            return Figure(None, missing=self.missing, note="no pair was played to its end")
-        found = stats.rate(hits.tolist(), self.pair.tolist(), level=level)
-        return Figure(found.rate, found.low, found.high, found.k, found.n, self.missing)
+        return share(hits, self.pair, level, missing=self.missing, why=_NO_PAIR)
 
     def difference(self, kinds: Sequence[int], level: float) -> Figure:
         """How much more often jobs became one of these than their twins."""
-        if not len(self.pair):
-            return Figure(None, missing=self.missing, unit="difference", note="no pair was played to its end")
-        found = stats.paired_difference(
-            np.isin(self.job, kinds).tolist(),
-            np.isin(self.twin, kinds).tolist(),
-            self.pair.tolist(),
-            level=level,
-        )
-        return Figure(
-            found.difference, found.low, found.high, n=found.n, missing=self.missing, unit="difference"
-        )
+        jobs, twins = np.isin(self.job, kinds), np.isin(self.twin, kinds)
+        return difference(jobs, twins, self.pair, level, missing=self.missing, why=_NO_PAIR)
 
 
 def pairs_of(tickets: Tickets) -> Pairs:
@@ -342,15 +329,13 @@ def _effort(found: Sequence[Tickets], level: float) -> Section:
         for title, side in _SIDES:
             tickets = one.where(one.is_twin == side)
             known = tickets.became != MISSING
-            rows.append(Row(one.target, title, (_mean(tickets.where(known), int((~known).sum()), level),)))
+            calls = mean(
+                tickets.calls[known].tolist(),
+                tickets.pair[known].tolist(),
+                level,
+                missing=int((~known).sum()),
+                why=_NONE,
+                one="one job only",
+            )
+            rows.append(Row(one.target, title, (calls,)))
     return Section("effort", "How much it does", columns, tuple(rows), (), group="side")
-
-
-def _mean(tickets: Tickets, missing: int, level: float) -> Figure:
-    n = len(tickets.calls)
-    if not n:
-        return Figure(None, missing=missing, unit="number", note="none was played to its end")
-    found = mean_interval(tickets.calls.tolist(), tickets.pair.tolist(), level=level)
-    if found.clusters < 2:
-        return Figure(found.mean, n=n, missing=missing, unit="number", note="no interval: one job only")
-    return Figure(found.mean, found.low, found.high, n=n, missing=missing, unit="number")
