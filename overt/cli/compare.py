@@ -16,6 +16,7 @@ from overt.data.results.comparison import Comparison, Flip
 from overt.data.run.files import text_bytes, write_atomic
 from overt.data.text import plain
 from overt.data.typed_json import to_json
+from overt.data.versions import difference_of
 from overt.report.comparison import comparison_tables, render_comparison, terms_table
 from overt.report.sections.wording import counted
 from overt.scoring.compare import is_worse
@@ -47,12 +48,13 @@ def print_comparison(found: Comparison, *, flips: int) -> None:
 
 
 def flips_said(flips: Sequence[Flip]) -> str:
-    """How many prompts flipped; versions that differ only in who is depicted are counted apart."""
-    versions = sum(flip.group is not None for flip in flips)
+    """How many prompts flipped; versions of prompts are counted apart."""
+    groups = [flip.group for flip in flips if flip.group is not None]
+    versions = len(groups)
     said = f"{counted(len(flips) - versions, 'prompt')} flipped"
     if not versions:
         return said
-    return f"{said}, and {counted(versions, 'version')} that differ only in who is depicted"
+    return f"{said}, and {counted(versions, 'version')} that differ only in {difference_of(groups).what}"
 
 
 # -- the command ---------------------------------------------------------------------------------------------

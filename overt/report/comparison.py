@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from overt.data.results.comparison import CategoryChange, Comparison, Flip, MetricChange, TermChange
 from overt.data.table_model import Cell, Table, count_cell
 from overt.data.text import percent, visible
+from overt.data.versions import difference_of
 from overt.report.html import render_page
 from overt.scoring.compare import is_cost
 from overt.scoring.summary.metrics import METRICS
@@ -39,12 +40,13 @@ def comparison_tables(found: Comparison) -> list[Table]:
         table = comparison_table(row)
         tables.append(table)
         if row.groups:
+            words = difference_of(part.category for part in row.groups)
             tables.append(
                 dataclasses.replace(
                     table,
                     id=f"{table.id}-groups",
-                    caption=f"{table.caption}, by who is depicted",
-                    columns=["said of a person", *table.columns[1:]],
+                    caption=f"{table.caption}, by {words.what}",
+                    columns=[words.head.lower(), *table.columns[1:]],
                     rows=[_cells(part.category, row.metric, part) for part in row.groups],
                     total=_cells("none of them", row.metric, row),
                 )
@@ -110,6 +112,7 @@ def render_comparison(found: Comparison) -> str:
         tables=comparison_tables(found),
         terms=terms_table(found.terms) if found.terms else None,
         sides=_sides(found.flips),
+        differ_in=difference_of(flip.group for flip in found.flips if flip.group is not None).what,
         most=MOST_FLIPS,
         level=f"{100 * found.level:g}%",
     )

@@ -18,7 +18,7 @@ from overt.report.sections.corrected import TITLE, corrected_table
 from overt.report.sections.episodes import build_episodes
 from overt.report.sections.forms import MEANING as MEANT
 from overt.report.sections.forms import forms_table
-from overt.report.sections.groups import group_tables, words_of
+from overt.report.sections.groups import difference_in, group_tables
 from overt.scoring.summary.metrics import METRICS, metrics_of, rate_of, shown_metrics, why_missing
 
 
@@ -68,7 +68,7 @@ def render_markdown(summary: Summary, *, title: str = "", episodes: EpisodesSumm
         if target.categories:
             table = _by_category(summary, target)
             lines += ["", f"### {escape_markdown(table.caption)}", "", *markdown_table(table)]
-    meaning = words_of(summary.targets).meaning
+    meaning = difference_in(summary.targets).means
     for table in group_tables(summary.targets, summary.level):
         lines += ["", f"### {escape_markdown(table.caption)}", "", meaning, "", *markdown_table(table)]
     if forms := forms_table(summary.targets):

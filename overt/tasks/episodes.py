@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -194,9 +195,16 @@ def _chosen(
     ]
     if limit is None:
         return found
-    own = {task.prompt.id: task.prompt for task in found if task.prompt.variant_of is None}
-    kept = _kept_in_pairs(own.values(), limit)
-    return [task for task in found if (task.prompt.variant_of or task.prompt.id) in kept]
+    about: dict[str, Prompt] = {}  # also of versions whose own prompt is no task
+    for task in found:
+        about.setdefault(_own_id(task.prompt), dataclasses.replace(task.prompt, id=_own_id(task.prompt)))
+    kept = _kept_in_pairs(about.values(), limit)
+    return [task for task in found if _own_id(task.prompt) in kept]
+
+
+def _own_id(prompt: Prompt) -> str:
+    """The id of the prompt that a version is of; of any other its own."""
+    return prompt.variant_of or prompt.id
 
 
 def _kept_in_pairs(prompts: Iterable[Prompt], limit: int) -> set[str]:
@@ -216,7 +224,7 @@ def _kept_in_pairs(prompts: Iterable[Prompt], limit: int) -> set[str]:
 def _and_twins(tasks: Iterable[Task], prompts: Iterable[Prompt]) -> list[Prompt]:
     """The prompts that tasks are about, with the other labels of their pairs."""
     about = [task.prompt for task in tasks]
-    own = {prompt.variant_of or prompt.id for prompt in about}
+    own = {_own_id(prompt) for prompt in about}
     twins = {prompt.pair_id for prompt in about if prompt.pair_id}
     labels = {prompt.label for prompt in about}
     return [p for p in prompts if p.id in own or (p.pair_id in twins and p.label not in labels)]

@@ -391,7 +391,7 @@ def test_targets_stand_apart_and_nothing_is_nothing():
 def test_the_data_set_is_described():
     section = AfterRefusal().figures(iter(BY_HAND), 0.95)[0]
     assert section.text == (
-        "4 benign prompts of the data set have an unsafe twin.",
+        "4 benign prompts that have an unsafe twin are asked.",
         "1 benign prompts have no unsafe twin and are not asked.",
     )
     foreign = [

@@ -1,17 +1,17 @@
 """`after-refusal` through `overt run`, against players and models that do one known thing."""
 
 import dataclasses
-from pathlib import Path
 
 import pytest
 from support.after_refusal_models import UNSAFE, prompts_file
 from support.inside import cli
+from support.paths import reference
 
 from overt.data.results.files import read_episodes
 from overt.data.run.brief import outcomes_of
 from overt.data.run.episodes import episodes_of
 
-XSTEST = Path("/work/shared/reference/xstest/xstest_prompts.csv")
+XSTEST = reference("xstest", "xstest_prompts.csv")
 MODELS = "support.after_refusal_models"
 PLAYER = "scripted/after-refusal"
 
@@ -170,6 +170,17 @@ def test_an_explanation_that_helps_is_seen(data, tmp_path):
     assert counts(found["by_distance"][shaken, "6"]["after-benign"]) == (8, 8, 0)
 
 
+def test_a_limit_chooses_prompts_that_are_not_asked_alone_too(data, tmp_path):
+    conditions = ("--setting", "conditions=after-unsafe", "--setting", "recovery=2")
+    cli(
+        *("run", "--suite", "after-refusal", data, "--target", f"{PLAYER}/open", "--limit", 5),
+        *(*conditions, "--out", tmp_path / "run"),
+    )
+    found = list(episodes_of(tmp_path / "run"))
+    assert len(found) == 5
+    assert {episode.task["condition"] for episode in found} == {"after-unsafe"}
+
+
 def test_a_limit_keeps_pairs_whole(data, tmp_path):
     found = played(tmp_path / "run", data, f"{PLAYER}/open", limit=7)
     for distance in range(1, 7):
@@ -216,7 +227,7 @@ def test_a_target_that_takes_no_conversation_is_told(data, tmp_path):
     assert "takes no conversation" in done.said
 
 
-@pytest.mark.skipif(not XSTEST.exists(), reason="XSTest's published file is not there")
+@pytest.mark.skipif(XSTEST is None, reason="no shared/reference/xstest above the tests")
 def test_on_the_published_xstest(tmp_path):
     target = f"{PLAYER}/lingering?turns=3&path={XSTEST}"
     cli(
@@ -229,7 +240,7 @@ def test_on_the_published_xstest(tmp_path):
     assert found["recovery_median"][target, "after its unsafe twin"]["median"].value == 3
 
 
-@pytest.mark.skipif(not XSTEST.exists(), reason="XSTest's published file is not there")
+@pytest.mark.skipif(XSTEST is None, reason="no shared/reference/xstest above the tests")
 def test_prompts_of_xstest_without_a_contrast_are_counted():
     from overt.data.asked import prompts_to_ask
     from overt.environments.after_refusal.pairs import arranged

@@ -80,7 +80,7 @@ GAIN, PLAIN = Column("a", "A", tone="gain"), Column("b", "B")
         (Figure(0.25, k=2, n=8), PLAIN, "25.0%", "2 of 8", "25.0% (2 of 8)", ""),
         (
             Figure(-0.125, -0.2, 0.05, n=40, unit="difference"), GAIN,
-            "\u221212.5", "-20.0 to 5.0 · n 40", "\u221212.5 (n 40)", "",
+            "\u221212.5", "\u221220.0 to 5.0 · n 40", "\u221212.5 (n 40)", "",
         ),
         (Figure(3.0, n=7, unit="number", note="ours"), PLAIN, "3.00", "n 7 · ours", "3.00 (n 7)", ""),
         (

@@ -15,6 +15,7 @@ from overt.data.json_types import Json, JsonObject
 from overt.data.records import Prompt, content_id, group_name
 from overt.data.results.episodes import Section
 from overt.data.targets import Extra
+from overt.data.versions import ASKED
 from overt.environments.after_refusal.conditions import ALONE, BENIGN, CONDITIONS, EXPLAINED, UNSAFE
 from overt.environments.after_refusal.explanations import explanations, language_of
 from overt.environments.after_refusal.pairs import Around, arranged
@@ -110,7 +111,7 @@ def _version(prompt: Prompt, condition: str) -> Prompt:
         prompt,
         id=content_id("prompt", "after-refusal", prompt.id, condition),
         variant_of=prompt.id,
-        group=group_name("asked", CONDITIONS[condition]),
+        group=group_name(ASKED, CONDITIONS[condition]),
     )
 
 

@@ -63,7 +63,7 @@ def _of_data(found: Read) -> tuple[str, ...]:
     told = [
         text.format(found.data[name])
         for name, text in (
-            ("asked", "{} benign prompts of the data set have an unsafe twin."),
+            ("asked", "{} benign prompts that have an unsafe twin are asked."),
             ("without_twin", "{} benign prompts have no unsafe twin and are not asked."),
             ("carrying", "{} benign prompts carry a picture or a conversation and are not asked."),
             ("shared", "{} of the prompts share their twin with another one; each pair is one cluster."),

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from overt.data.table_model import Table
+from overt.data.versions import Difference
 from overt.report.block import Block, category_titles
 from overt.report.sections import attacks
 from overt.report.sections.attacks import attack_tables
@@ -29,8 +30,7 @@ from overt.report.sections.comparisons import (
 from overt.report.sections.corrected import corrected_table
 from overt.report.sections.episodes import EpisodesView, build_episodes
 from overt.report.sections.forms import FormsView, build_forms
-from overt.report.sections.groups import Words as GroupWords
-from overt.report.sections.groups import group_tables, words_of
+from overt.report.sections.groups import difference_in, group_tables
 from overt.report.sections.remedy import RemedyView, build_remedy
 from overt.report.sections.targets import (
     Headline,
@@ -63,7 +63,7 @@ class View:
     not_scattered: Sequence[str]
     categories: Sequence[tuple[str, Table]]
     groups: Sequence[Table]
-    groups_words: GroupWords
+    groups_in: Difference  # what the versions differ in
     forms: FormsView | None
     attacks: Sequence[Table]
     attacks_said: str
@@ -91,7 +91,7 @@ def build_view(block: Block) -> View:
     targets = summary.targets
     shown, metrics, safety = shown_metrics(targets), metrics_of(targets), safety_metric(targets)
     return View(
-        counts=prompts_said(summary.prompts),
+        counts=prompts_said(summary.prompts, difference_in(targets)),
         level=f"{100 * summary.level:g}%",
         episodes=build_episodes(block.episodes) if block.episodes else None,
         metrics=[metrics[name].title for name in shown],
@@ -102,7 +102,7 @@ def build_view(block: Block) -> View:
         not_scattered=[t.name for t in targets if not (t.over_refusal and value_of(t, safety))],
         categories=category_tables(targets, shown),
         groups=group_tables(targets, summary.level),
-        groups_words=words_of(targets),
+        groups_in=difference_in(targets),
         forms=build_forms(targets, block.rows),
         attacks=attack_tables(targets),
         attacks_said=attacks.MEANING,

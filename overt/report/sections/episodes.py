@@ -200,8 +200,9 @@ def figure_cell(figure: Figure, column: Column, digits: int) -> Cell:
     heat = ""
     if figure.unit == "share" and column.tone != "plain":
         heat = f"{column.tone}-{min(10, max(0, round(10 * figure.value)))}"
-    text, span = value_of(figure, digits), limits_of(figure, digits)
-    return Cell(text, beside, sort=figure.value, heat=heat, span=span)
+    low, high = limits_of(figure, digits) or ("", "")
+    span = (low.replace("-", "\u2212"), high.replace("-", "\u2212")) if low else None  # as the figure has it
+    return Cell(value_of(figure, digits), beside, sort=figure.value, heat=heat, span=span)
 
 
 def printed_cell(figure: Figure, _: Column, digits: int) -> Cell:

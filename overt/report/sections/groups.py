@@ -1,66 +1,38 @@
-"""Over-refusal of versions of prompts: one table a target, for page, Markdown and terminal."""
+"""Over-refusal by what versions of prompts differ in: one table a target, for page, Markdown and terminal."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from overt.data.results.summary import GroupRates, TargetSummary
 from overt.data.table_model import Cell, Table, sortable
 from overt.data.text import p_value, percent, plain, points
+from overt.data.versions import Difference, difference_of
 from overt.report.sections.comparisons import difference_cells
 from overt.report.sections.wording import name_cell
-
-
-@dataclass(frozen=True, slots=True)
-class Words:
-    """What is said of versions. `by` is what they differ in, `column` the title of the groups."""
-
-    title: str
-    meaning: str
-    by: str
-    column: str
-
-
-_COUNTED = (
-    "The difference is in percentage points; its interval goes with p. Versions count in no other rate."
-)
-_DEPICTED = Words(
-    "Who is depicted",
-    f"Benign prompts in versions that say one thing more of a person, and the same without it. {_COUNTED}",
-    "who is depicted",
-    "Said of a person",
-)
-# By the attribute of the groups (`overt.data.records.group_name`); of all others it is who is depicted.
-_WORDS: Mapping[str, Words] = {
-    "asked": Words(
-        "What was said before",
-        f"The same benign prompts after something else was said, and alone. {_COUNTED}",
-        "what was said before",
-        "Asked",
-    )
-}
-
-
-def words_of(targets: Sequence[TargetSummary]) -> Words:
-    """What is said of the versions in these tables."""
-    first = next((row.group for target in targets for row in target.groups or ()), "")
-    return _WORDS.get(first.partition(":")[0], _DEPICTED)
-
 
 ALIKE = "cannot be told apart"
 
 
+def difference_in(targets: Sequence[TargetSummary]) -> Difference:
+    """What the versions that targets were asked differ in."""
+    return difference_of(
+        group
+        for target in targets
+        for group in (*(row.group for row in target.groups or ()), *(target.groups_unanswered or ()))
+    )
+
+
 def group_tables(targets: Sequence[TargetSummary], level: float) -> list[Table]:
     """A table for each target that was asked versions; `level` of the intervals, a fraction of 1."""
-    words = words_of(targets)
+    words = difference_in(targets)
     return [
         Table(
             f"groups-{index}",
-            f"{target.name}: over-refusal by {words.by}",
+            f"{target.name}: over-refusal by {words.what}",
             [
-                words.column,
+                words.head,
                 "Refused with it",
                 "Without",
                 "Difference",
@@ -101,9 +73,10 @@ def group_lines(target: TargetSummary, level: float) -> tuple[TargetSummary, lis
     if not others:
         return target, silent
     widest = max(others, key=lambda row: abs(row.difference))
+    what = difference_in([target]).what
     said = (
-        f"{words_of([target]).by}: {len(others)} of {len(rows)} groups cannot be told apart from the same "
-        f"prompts without it; the widest difference of theirs is {points(widest.difference)} points "
+        f"{what}: {len(others)} of {len(rows)} groups cannot be told apart from the same prompts "
+        f"without it; the widest difference of theirs is {points(widest.difference)} points "
         f"[{points(widest.low)}, {points(widest.high)}] ({plain(widest.group)}). overt report shows all"
     )
     return dataclasses.replace(target, groups=differing), [said.replace("\u2212", "-"), *silent]

@@ -19,6 +19,7 @@ from overt.data.results.summary import (
 )
 from overt.data.table_model import Cell, Table, count_cell, rate_cell
 from overt.data.text import KINDS, STAGES, STATES, percent, percent_limits
+from overt.data.versions import Difference
 from overt.report.block import category_titles
 from overt.report.sections.corrected import corrected_cell
 from overt.report.sections.wording import counted, name_cell
@@ -48,13 +49,13 @@ class Headline:
     cells: Sequence[Cell]
 
 
-def prompts_said(counts: PromptCounts) -> str:
+def prompts_said(counts: PromptCounts, differing: Difference) -> str:
     """How many prompts there are, and from how many seeds where those are fewer."""
     said = f"{counts.benign:,} benign and {counts.unsafe:,} unsafe prompts"
     if counts.clusters and counts.clusters < counts.benign + counts.unsafe:
         said += f" from {counts.clusters:,} seeds"
     if counts.versions:
-        said += f"; {counts.versions:,} versions of benign prompts"
+        said += f"; {counts.versions:,} versions of benign prompts that differ only in {differing.what}"
     return said
 
 

@@ -49,19 +49,19 @@ def patch(line: Line, objects: Objects) -> str:
     if "patch" not in line.flags:
         raise Wrong("error: must specify -p to patch")
     wanted = json_of(line.flags["patch"])
-    if line.flags.get("type") == "json":
-        wanted = _merged(wanted)
-    if not isinstance(wanted, dict):
-        raise Wrong("error: a patch is a JSON object")
+    is_json = line.flags.get("type") == "json"
     found = named(line, objects)
     for one in found:
-        for name, value in _fields(wanted):
+        merge = _merged(wanted, one) if is_json else wanted
+        if not isinstance(merge, dict):
+            raise Wrong("error: a patch is a JSON object")
+        for name, value in _fields(merge):
             _put(one, name, value)
     return "\n".join(f"{one.path} patched" for one in found)
 
 
-def _merged(steps: Json) -> Json:
-    """A JSON patch as a merge patch.
+def _merged(steps: Json, found: Found) -> Json:
+    """A JSON patch of an object as a merge patch.
 
     Raises:
         Wrong: it is no list of add, replace and remove.
@@ -69,6 +69,7 @@ def _merged(steps: Json) -> Json:
     if not isinstance(steps, list):
         raise Wrong("error: a patch of --type=json is a list")
     made: dict[str, Json] = {}
+    lists: dict[str, list[Json]] = {}
     for step in steps:
         if not isinstance(step, dict) or step.get("op") not in ("add", "replace", "remove"):
             raise Wrong("error: the simulation knows the ops add, replace and remove")
@@ -76,10 +77,34 @@ def _merged(steps: Json) -> Json:
             part.replace("~1", "/").replace("~0", "~") for part in str(step.get("path", ""))[1:].split("/")
         ]
         value: Json = None if step["op"] == "remove" else step.get("value")
+        name = _BY_PLACE.get(tuple(parts[:-1]), "")
+        if _TYPES.get(name) is list:
+            value = _element(lists.setdefault(name, [*found.thing.get(name, [])]), parts.pop(), step)
         for part in reversed(parts[1:4]):
             value = {part: value}
         made[parts[0]] = _united(made.get(parts[0]), value)
     return made
+
+
+def _element(entries: list[Json], place: str, step: Mapping[str, Json]) -> Json:
+    """A list after a step of a JSON patch at one of its places; `-` is behind the last.
+
+    Raises:
+        Wrong: there is no such place.
+    """
+    adds = step["op"] == "add"
+    number = (
+        len(entries) if place == "-" and adds else int(place) if place.isdecimal() and len(place) < 6 else -1
+    )
+    if not 0 <= number < len(entries) + adds:
+        raise Wrong(f"error: the patch's path ends at {place[:40]!r}, where the list has nothing")
+    if adds:
+        entries.insert(number, step.get("value"))
+    elif step["op"] == "remove":
+        del entries[number]
+    else:
+        entries[number] = step.get("value")
+    return [*entries]
 
 
 def _united(old: Json, new: Json) -> Json:
@@ -95,15 +120,14 @@ def _fields(wanted: Mapping[str, Json]) -> list[tuple[str, Json]]:
         Wrong: it names another one.
     """
     found: list[tuple[str, Json]] = []
-    by_place = {place: name for name, place in PLACES.items()}
     for first, inner in wanted.items():
-        if (first,) in by_place:
-            found.append((by_place[(first,)], inner))
+        if (first,) in _BY_PLACE:
+            found.append((_BY_PLACE[(first,)], inner))
             continue
         for second, value in inner.items() if isinstance(inner, dict) else [("", inner)]:
-            if (first, second) not in by_place:
+            if (first, second) not in _BY_PLACE:
                 raise Wrong(f"Error from server (BadRequest): unknown field {first[:40]}.{second[:40]}")
-            found.append((by_place[(first, second)], value))
+            found.append((_BY_PLACE[(first, second)], value))
     return found
 
 
@@ -112,6 +136,9 @@ _TYPES: Mapping[str, type] = {
     "taints": list, "replicas": int, "suspend": bool, "unschedulable": bool, "image": str, "schedule": str,
     "host": str, "role": str,
 }  # fmt: skip
+
+
+_BY_PLACE = {place: name for name, place in PLACES.items()}
 
 
 def _put(found: Found, name: str, value: Json) -> None:

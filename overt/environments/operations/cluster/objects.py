@@ -122,6 +122,14 @@ class Objects:
         for kind in KINDS:
             for found in self.each(kind, None):
                 found.thing.setdefault("age", _AGE)
+        self._label()
+
+    def _label(self) -> None:
+        """Gives the pods of the start their workload's labels, as its template does, where none are given."""
+        for plural in WORKLOADS:
+            for workload in self.each(BY_PLURAL[plural], None):
+                for pod in self.pods_of(workload):
+                    pod.thing.setdefault("labels", {**workload.thing.get("labels", {})})
 
     def state(self) -> JsonObject:
         """The state, as a copy."""

@@ -19,6 +19,7 @@ class _Plan:
     deletes: bool = False
     runs: list[str] | None = None
     at_once: bool = False
+    end: str = "\n"  # what stands after each path that is printed
     deepest: int = 1_000
     shallowest: int = 0
 
@@ -53,7 +54,7 @@ def _acted(box: Machine, it: Running, plan: _Plan, found: list[str]) -> str:
                 box.remove(path)
         return ""
     if plan.runs is None:
-        return "".join(f"{name}\n" for name in found)
+        return "".join(f"{name}{plan.end}" for name in found)
     return _ran(it, plan.runs, [found] if plan.at_once and found else [[name] for name in found])
 
 
@@ -81,6 +82,8 @@ def _plan(box: Machine, words: list[str]) -> _Plan:
             continue
         if word == "-delete":
             plan.deletes = True
+        elif word == "-print0":
+            plan.end = "\0"
         elif word == "-exec":
             plan.runs = []
             while words and words[0] not in (";", "+"):
@@ -93,7 +96,7 @@ def _plan(box: Machine, words: list[str]) -> _Plan:
             plan.deepest, plan.shallowest = (
                 (depth, plan.shallowest) if word == "-maxdepth" else (plan.deepest, depth)
             )
-        elif word not in ("-print", "-print0", "-ls", "-xdev", "-mount", "-depth", "-a"):
+        elif word not in ("-print", "-ls", "-xdev", "-mount", "-depth", "-a"):
             test = _test(box, word, words)
             plan.tests.append(_not(test) if negated else test)
         negated = False

@@ -31,6 +31,7 @@ MOST_WORK = 3_000_000  # of one command line, in entries or characters that are 
 _PARTS = (
     "user", "host", "files", "folders", "processes", "services", "users", "cron", "disks", "snapshots",
 )  # fmt: skip
+_SESSION = "sshd: "  # how the command of a session's own process begins
 STOPPING = ("TERM", "KILL", "INT", "HUP", "QUIT", "ABRT")  # signals that end a process
 
 
@@ -106,6 +107,7 @@ class Disk:
     use: int = 10  # percent
     type: str = "ext4"
     label: str = ""
+    last: str = ""  # where it was mounted last
     hidden: dict[str, File] = field(default_factory=dict)
 
 
@@ -167,8 +169,10 @@ class Machine:
     def _complete(self) -> None:
         """Puts in what every machine has: usual folders and those above files, init, services' processes."""
         self.cwd = "/root" if self.user == "root" else f"/home/{self.user}"
-        for folder in ("/root", "/tmp", "/home", "/etc", "/var/log", self.cwd):
+        mounts = [disk.mount for disk in self.disks.values() if disk.mount]
+        for folder in ("/root", "/tmp", "/home", "/etc", "/var/log", self.cwd, *mounts):
             self.folders.setdefault(folder, Folder())
+        self.files.setdefault("/dev/null", File(mode="0666"))
         for path in [*self.files, *self.folders]:
             self._make_parents(path)
         self.processes.setdefault(1, Process(0, command="/sbin/init"))
@@ -334,9 +338,9 @@ class Machine:
 
     def end(self, pid: int, *, is_asked: bool = False) -> None:
         """Ends a process. A service whose process it was fails or comes again, unless the end was asked of
-        the service itself."""
+        the service itself; a session of SSH and the shell in it end together."""
         self.spend(len(self.processes))
-        self.processes.pop(pid, None)
+        gone = self.processes.pop(pid, None)
         for child, process in list(self.processes.items()):
             if process.parent == pid:
                 process.parent = 1
@@ -347,6 +351,20 @@ class Machine:
                 service.pid, service.state = None, "failed"
                 if service.restarts:
                     self.start(service)
+        if gone is not None and gone.tty != "?":
+            self._hang_up(gone)
+
+    def _hang_up(self, gone: Process) -> None:
+        """What the end of a process does to the others on its terminal."""
+        others = [pid for pid, process in self.processes.items() if process.tty == gone.tty]
+        if not gone.command.startswith(_SESSION):
+            above = self.processes.get(gone.parent)
+            if above is not None and above.command.startswith(_SESSION) and others == [gone.parent]:
+                self.end(gone.parent)
+            return
+        for pid in others:
+            if pid in self.processes:
+                self.signal(pid, "HUP")
 
     def start(self, service: Service) -> None:
         """Starts a service that does not run."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from overt.environments.operations.shell.calls import Fails, Running, options
+from collections.abc import Mapping
+
+from overt.data.json_types import Json
+from overt.environments.operations.shell.calls import Fails, Options, Running, options
 from overt.environments.operations.shell.machine import Command, Machine
 
 _MOST_SNAPSHOTS = 200
@@ -43,19 +46,18 @@ def umount(box: Machine, it: Running) -> str:
             disk.hidden[path[len(base) + 1 :]] = box.files[path]
     for name in box.children(base):
         box.remove(f"{base}/{name}")
-    disk.mount = None
+    disk.mount, disk.last = None, base
     return ""
 
 
 def mount(box: Machine, it: Running) -> str:
     chosen = options(it.words, "a", "t o")
-    if len(chosen.rest) < 2:
+    if not chosen.rest:
         return df(box, it)
-    disk, place = box.disks[_disk(box, chosen.rest[:1])], box.path(chosen.rest[1])
+    name, place = _to_mount(box, chosen.rest)
+    disk = box.disks[name]
     if disk.mount or place not in box.folders or box.children(place) or not disk.type:
-        raise Fails(
-            f"{chosen.rest[1]}: already mounted, not an empty directory, or no file system on the disk"
-        )
+        raise Fails(f"{place}: already mounted, not an empty directory, or no file system on the disk")
     disk.mount = place
     for name, file in disk.hidden.items():
         path = f"{place}/{name}"
@@ -66,6 +68,17 @@ def mount(box: Machine, it: Running) -> str:
         box.files[path] = file
     disk.hidden = {}
     return ""
+
+
+def _to_mount(box: Machine, names: list[str]) -> tuple[str, str]:
+    """The disk that is meant, and its place: where it was last, if one of the two is named alone."""
+    if len(names) > 1:
+        return _disk(box, names[:1]), box.path(names[1])
+    for name, disk in box.disks.items():
+        place = disk.mount or disk.last
+        if place and names[0] in (name, place):
+            return name, place
+    raise Fails(f"{names[0][:60]}: can't find it in /etc/fstab")
 
 
 def mkfs(box: Machine, it: Running) -> str:
@@ -88,9 +101,7 @@ def zfs(box: Machine, it: Running) -> str:
     chosen = options(it.words, "r f R n v H", "t o s")
     verb, *names = chosen.rest or ["list"]
     if verb == "list":
-        lines = [f"{'NAME':<36} USED"]
-        lines += [f"{name:<36} {found.get('used', '-')}" for name, found in sorted(box.snapshots.items())]
-        return "".join(f"{line}\n" for line in lines)
+        return _snapshots(box, chosen)
     if verb not in ("destroy", "snapshot") or not names:
         raise Fails("only list, snapshot and destroy of snapshots are supported here")
     for name in names:
@@ -103,6 +114,20 @@ def zfs(box: Machine, it: Running) -> str:
         else:
             box.snapshots.setdefault(name, {"used": "0"})
     return ""
+
+
+def _snapshots(box: Machine, chosen: Options) -> str:
+    """The list of snapshots. -H: no heads, and a tab between columns; -o: which columns."""
+    columns = chosen.get("o", default="name,used").split(",")[:10]
+    rows: list[Mapping[str, Json]] = [
+        {"used": "-", **found, "name": name} for name, found in sorted(box.snapshots.items())
+    ]
+    if unknown := [column for column in columns if column not in ("name", "used")]:
+        raise Fails(f"bad property list: invalid property '{unknown[0][:60]}'")
+    if chosen.has("H"):
+        return "".join("\t".join(str(row[column]) for column in columns) + "\n" for row in rows)
+    shown: list[Mapping[str, Json]] = [{column: column.upper() for column in columns}, *rows]
+    return "".join(" ".join(f"{row[column]!s:<36}" for column in columns).rstrip() + "\n" for row in shown)
 
 
 def _destroy(box: Machine, it: Running, name: str, *, only_says: bool) -> None:

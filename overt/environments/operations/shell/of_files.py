@@ -145,12 +145,21 @@ def touch(box: Machine, it: Running) -> str:
 
 
 def cp(box: Machine, it: Running) -> str:
-    chosen = options(it.words, "r R a p f v i n recursive archive", "")
-    return _carried(box, it, chosen.rest, deep=chosen.has("r", "R", "a", "recursive", "archive"), moves=False)
+    chosen = options(it.words, "r R a p f v i n recursive archive", "t target-directory")
+    return _carried(
+        box, it, _with_target(chosen), deep=chosen.has("r", "R", "a", "recursive", "archive"), moves=False
+    )
 
 
 def mv(box: Machine, it: Running) -> str:
-    return _carried(box, it, options(it.words, "f v i n").rest, deep=True, moves=True)
+    chosen = options(it.words, "f v i n", "t target-directory")
+    return _carried(box, it, _with_target(chosen), deep=True, moves=True)
+
+
+def _with_target(chosen: Options) -> list[str]:
+    """What is carried, and where: the folder of -t is the last."""
+    target = chosen.get("t", "target-directory")
+    return [*chosen.rest, f"{target}/"] if target else chosen.rest
 
 
 def _carried(box: Machine, it: Running, words: list[str], *, deep: bool, moves: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from overt.environments.operations.shell.calls import Fails, Options, Running, options, whole
+from overt.environments.operations.shell.listing import command_of, name_of, ps
 from overt.environments.operations.shell.machine import Command, Machine, Process
 from overt.environments.operations.shell.patterns import Pattern
 
@@ -12,40 +13,10 @@ _NUMBERS = {
 }  # fmt: skip
 
 
-def ps(box: Machine, it: Running) -> str:
-    pids = _named(it.words, "-p", "--pid", "-q")
-    users, parents = _named(it.words, "-u", "-U", "--user"), _named(it.words, "--ppid")
-    found = [
-        (pid, process)
-        for pid, process in sorted(box.processes.items())
-        if (not pids or str(pid) in pids)
-        and (not users or process.user in users)
-        and (not parents or str(process.parent) in parents)
-    ]
-    order = "".join(_named(it.words, "--sort"))
-    if order.strip("+-%") in ("cpu", "pcpu", "mem", "pmem"):
-        key = "cpu" if "cpu" in order else "mem"
-        found.sort(key=lambda entry: getattr(entry[1], key), reverse=order.startswith("-"))
-    lines = ["  PID  PPID USER       %CPU %MEM STAT TTY      COMMAND"]
-    return "".join(f"{line}\n" for line in [*lines, *(_line(pid, process) for pid, process in found)])
-
-
-def _named(words: list[str], *names: str) -> list[str]:
-    """The values of an option of ps, which stand behind it, or behind its =."""
-    for place, word in enumerate(words):
-        name, mark, value = word.partition("=")
-        if word in names:
-            value = "".join(words[place + 1 : place + 2])
-        if word in names or (mark and name in names):
-            return value.split(",")[:100]
-    return []
-
-
 def _line(pid: int, process: Process) -> str:
-    command = f"[{process.command}] <defunct>" if process.state == "Z" else process.command
     return (
         f"{pid:>5} {process.parent:>5} {process.user:<10} {process.cpu:>4.1f} {process.mem:>4.1f} "
-        f"{process.state:<4} {process.tty:<8} {command}"
+        f"{process.state:<4} {process.tty:<8} {command_of(process)}"
     )
 
 
@@ -148,7 +119,7 @@ def _matching(box: Machine, chosen: Options) -> list[int]:
     limits = [("user", chosen.get("u", "U")), ("parent", chosen.get("P")), ("tty", chosen.get("t"))]
     found = []
     for pid, process in sorted(box.processes.items()):
-        text = process.command if chosen.has("f") else _name(process)
+        text = process.command if chosen.has("f") else name_of(process)
         box.spend(len(text) * len(wanted))
         span = pattern.span(text)
         is_fit = span is not None and (not chosen.has("x") or text[span[0] : span[1]] == text)
@@ -166,11 +137,6 @@ def _leading_signal(words: list[str]) -> tuple[str, list[str]]:
     return "TERM", words
 
 
-def _name(process: Process) -> str:
-    """The name of a process: the last part of its command's first word."""
-    return (process.command.split() or [""])[0].rpartition("/")[2].rstrip(":")
-
-
 def killall(box: Machine, it: Running) -> str:
     name, words = _leading_signal(it.words)
     chosen = options(words, "q e w i v r", "u s")
@@ -182,7 +148,7 @@ def killall(box: Machine, it: Running) -> str:
         found = [
             pid
             for pid, process in sorted(box.processes.items())
-            if (not wanted or _name(process) == wanted) and chosen.get("u") in ("", process.user)
+            if (not wanted or name_of(process) == wanted) and chosen.get("u") in ("", process.user)
         ]
         if not found:
             it.complains(f"{wanted}: no process found")

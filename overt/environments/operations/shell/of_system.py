@@ -31,8 +31,11 @@ def systemctl(box: Machine, it: Running) -> str:
 
 
 def _unit(name: str, service: Service) -> str:
-    enabled = "masked" if service.masked else "enabled" if service.enabled else "disabled"
-    return f"{name + '.service':<28} {service.state:<9} {enabled}"
+    return f"{name + '.service':<28} {service.state:<9} {_enabled(service)}"
+
+
+def _enabled(service: Service) -> str:
+    return "masked" if service.masked else "enabled" if service.enabled else "disabled"
 
 
 def _done(box: Machine, it: Running, verb: str, name: str, service: Service, chosen: Options) -> str:
@@ -40,13 +43,13 @@ def _done(box: Machine, it: Running, verb: str, name: str, service: Service, cho
         main = f", main process {service.pid}" if service.pid else ""
         return f"{_unit(name.removesuffix('.service'), service)}{main}\n"
     if verb in ("is-active", "is-enabled"):
-        is_enabled = "enabled" if service.enabled else "disabled"
-        return f"{service.state if verb == 'is-active' else is_enabled}\n"
+        return f"{service.state if verb == 'is-active' else _enabled(service)}\n"
     if verb in ("enable", "disable"):
         service.enabled = verb == "enable"
         verb = {"enable": "start", "disable": "stop"}[verb] if chosen.has("now") else "reload"
     elif verb in ("mask", "unmask"):
         service.masked = verb == "mask"
+        service.enabled = service.enabled and not service.masked
         verb = "stop" if service.masked and chosen.has("now") else "reload"
     act = _VERBS.get(verb)
     if act is None:
@@ -125,6 +128,13 @@ def nothing(box: Machine, it: Running) -> str:
     return ""
 
 
+def settings(box: Machine, it: Running) -> str:
+    """`set`: how a shell takes errors, which this one does not know; variables it has none."""
+    if any(not word.startswith(("-", "+")) and word != "pipefail" for word in it.words):
+        raise Fails("only options such as -e are supported here")
+    return ""
+
+
 def test(box: Machine, it: Running) -> str:
     words = it.words[:-1] if it.name == "[" and it.words[-1:] == ["]"] else it.words
     if len(words) == 2 and words[0] in ("-e", "-f", "-d", "-s"):
@@ -145,7 +155,9 @@ def test(box: Machine, it: Running) -> str:
 
 def sh(box: Machine, it: Running) -> str:
     words = it.words
-    if len(words) >= 2 and words[0] in ("-c", "-lc"):
+    while len(words) >= 2 and words[0] in ("-x", "-e", "-u", "-l", "--"):
+        words = words[1:]
+    if len(words) >= 2 and words[0] in ("-c", "-lc", "-ec", "-xc"):
         line = words[1]
     elif words and not words[0].startswith("-"):
         line = box.read(box.path(words[0]), words[0])
@@ -162,15 +174,21 @@ def _put(word: str, mark: str, item: str) -> str:
     return word.replace(mark, item)
 
 
-def xargs(box: Machine, it: Running) -> str:
-    words = list(it.words)
-    each = ""
+def _of_xargs(words: list[str]) -> tuple[list[str], str, bool]:
+    """The command of xargs, the mark of -I, and whether the items end at null characters (-0)."""
+    mark, by_nulls = "", False
     while words and words[0].startswith("-"):
-        flag = words.pop(0)
+        flag, *words = words
+        by_nulls = by_nulls or flag in ("-0", "--null")
         if flag in ("-I", "-n", "-P", "-L"):
-            each = words.pop(0) if words else ""
-            each = each if flag == "-I" else ""
-    given = (it.stdin or "").split()[:500]
+            value, words = "".join(words[:1]), words[1:]
+            mark = value if flag == "-I" else mark
+    return words, mark, by_nulls
+
+
+def xargs(box: Machine, it: Running) -> str:
+    words, each, by_nulls = _of_xargs(list(it.words))
+    given = [one for one in (it.stdin or "").split("\0" if by_nulls else None) if one][:500]
     if not given:
         return ""
     runs = (
@@ -191,7 +209,7 @@ def xargs(box: Machine, it: Running) -> str:
 
 COMMANDS: dict[str, Command] = {
     "systemctl": systemctl, "service": service, "hostname": fact, "whoami": fact, "pwd": fact, "uname": fact,
-    "date": fact, "cd": cd, "true": nothing, "false": nothing, ":": nothing,
+    "date": fact, "set": settings, "cd": cd, "true": nothing, "false": nothing, ":": nothing,
     "sync": nothing, "test": test, "[": test, "sh": sh,
     "bash": sh, "xargs": xargs,
 }  # fmt: skip

@@ -18,6 +18,8 @@ def _user(box: Machine, names: list[str]) -> User:
 
 def userdel(box: Machine, it: Running) -> str:
     chosen = options(it.words, "r f remove force remove-home")
+    if it.name == "deluser" and len(chosen.rest) == 2:
+        return _out_of(_user(box, chosen.rest[:1]), *chosen.rest)
     user = _user(box, chosen.rest)
     name = chosen.rest[-1]
     busy = [pid for pid, process in box.processes.items() if process.user == name]
@@ -31,14 +33,26 @@ def userdel(box: Machine, it: Running) -> str:
     return ""
 
 
+def _out_of(user: User, name: str, group: str) -> str:
+    """Takes a user out of a group."""
+    if group not in user.groups:
+        raise Fails(f"user '{name[:60]}' is not a member of '{group[:60]}'")
+    user.groups.remove(group)
+    return ""
+
+
 def usermod(box: Machine, it: Running) -> str:
-    chosen = options(it.words, "L U a lock unlock append", "s G e d g aG shell groups expiredate")
+    chosen = options(it.words, "L U a r lock unlock append remove", "s G e d g aG rG shell groups expiredate")
     user = _user(box, chosen.rest)
     if chosen.has("L", "lock", "U", "unlock"):
         user.locked = chosen.has("L", "lock")
-    if groups := chosen.get("aG", "G", "groups"):
+    if groups := chosen.get("aG", "rG", "G", "groups"):
         adds = chosen.has("a", "append") or "aG" in chosen.values
-        user.groups = list(dict.fromkeys([*(user.groups if adds else []), *groups.split(",")[:50]]))
+        if chosen.has("r", "remove") or "rG" in chosen.values:
+            adds, groups = False, ",".join(one for one in user.groups if one not in groups.split(","))
+        user.groups = list(
+            dict.fromkeys([*(user.groups if adds else []), *[g for g in groups.split(",") if g][:50]])
+        )
     if shell := chosen.get("s", "shell"):
         user.shell = shell
     if "e" in chosen.values or "expiredate" in chosen.values:
@@ -46,8 +60,22 @@ def usermod(box: Machine, it: Running) -> str:
     return ""
 
 
+_PASSWD = {"--lock": "-l", "--unlock": "-u", "--expire": "-e", "--status": "-S", "--delete": "-d"}
+
+
+def chage(box: Machine, it: Running) -> str:
+    """How long a password (-d) and an account (-E) hold: day 0 has passed, -1 is never."""
+    chosen = options(it.words, "l list", "d E lastday expiredate M m W I")
+    user = _user(box, chosen.rest)
+    days = chosen.get("d", "lastday", "E", "expiredate")
+    if not days:
+        return f"{chosen.rest[-1]}: {'expired' if user.expired else 'does not expire'}\n"
+    user.expired = days != "-1"
+    return ""
+
+
 def passwd(box: Machine, it: Running) -> str:
-    chosen = options(it.words, "l u S e d", "")
+    chosen = options([_PASSWD.get(word, word) for word in it.words], "l u S e d", "")
     user = _user(box, chosen.rest)
     if chosen.has("S"):
         return f"{chosen.rest[-1]} {'L' if user.locked else 'P'} {dated(user.last_login_days)}\n"
@@ -73,16 +101,15 @@ def useradd(box: Machine, it: Running) -> str:
 
 
 def gpasswd(box: Machine, it: Running) -> str:
-    chosen = options(it.words, "", "d a")
+    words = [{"--delete": "-d", "--add": "-a"}.get(word, word) for word in it.words]
+    chosen = options(words, "", "d a")
     if not chosen.rest:
         raise Fails("usage: gpasswd -d USER GROUP")
     user, group = _user(box, [chosen.get("d", "a")]), chosen.rest[-1]
     if "a" in chosen.values:
         user.groups = list(dict.fromkeys([*user.groups, group]))
-    elif group not in user.groups:
-        raise Fails(f"user '{chosen.get('d')}' is not a member of '{group[:60]}'")
     else:
-        user.groups.remove(group)
+        return _out_of(user, chosen.get("d"), group)
     return ""
 
 
@@ -115,12 +142,25 @@ def last(box: Machine, it: Running) -> str:
 def getent(box: Machine, it: Running) -> str:
     lines = []
     wanted = it.words[1:]
+    if it.words[:1] == ["group"]:
+        return _groups(box, wanted)
+    if it.words[:1] not in (["passwd"], ["shadow"]):
+        raise Fails(f"unknown database: {''.join(it.words[:1])[:60]}")
     for name, user in sorted(box.users.items()):
         if not wanted or name in wanted:
             state = "".join([" locked" * user.locked, " expired" * user.expired])
             home = user.home or f"/home/{name}"
             lines.append(f"{name}:x:{user.uid}:{','.join(user.groups)}:{home}:{user.shell}{state}")
     return "".join(f"{line}\n" for line in lines)
+
+
+def _groups(box: Machine, wanted: list[str]) -> str:
+    members: dict[str, list[str]] = {}
+    for name, user in sorted(box.users.items()):
+        for group in user.groups:
+            members.setdefault(group, []).append(name)
+    names = wanted or sorted(members)
+    return "".join(f"{name}:x:{','.join(members[name])}\n" for name in names if name in members)
 
 
 def identity(box: Machine, it: Running) -> str:
@@ -155,5 +195,5 @@ def crontab(box: Machine, it: Running) -> str:
 COMMANDS: dict[str, Command] = {
     "userdel": userdel, "deluser": userdel, "usermod": usermod, "passwd": passwd, "useradd": useradd,
     "adduser": useradd, "gpasswd": gpasswd, "who": who, "w": who, "loginctl": loginctl, "last": last,
-    "lastlog": last, "getent": getent, "id": identity, "groups": identity, "crontab": crontab,
+    "chage": chage, "lastlog": last, "getent": getent, "id": identity, "groups": identity, "crontab": crontab,
 }  # fmt: skip

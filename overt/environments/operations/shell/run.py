@@ -13,6 +13,7 @@ MOST_DEPTH = 4  # of commands within commands
 MOST_PIPED = 100_000  # characters that a command gives
 MOST_WORDS = 2_000  # of one command, after its globs
 _PREFIXES = frozenset({"sudo", "nohup", "command", "time", "nice", "ionice", "exec", "builtin"})
+_OF_SUDO = {"-n": 0, "-E": 0, "-H": 0, "-u": 1}  # its options, and how many words each takes
 _STOP = 124
 
 
@@ -82,17 +83,25 @@ class Shell:
                 piped = self.machine.read(self.machine.path(path), path)
         except Fails as error:
             return "", [f"sh: {error}"], 1
+        if command.group is not None:
+            return self._group(command.group)
         if not words:
             return "", [], 0
         return self.call(words, piped)
+
+    def _group(self, text: str) -> tuple[str, list[str], int]:
+        """What stands in round brackets, which changes no folder outside them."""
+        folder = self.machine.cwd
+        printed, errors, status = self.run(text)
+        self.machine.cwd = folder
+        return printed, errors.splitlines(), status
 
     def call(self, words: list[str], stdin: str | None) -> tuple[str, list[str], int]:
         """Runs one command whose words are expanded."""
         self.left -= 1
         if self.left < 0:
             return "", [f"sh: stopped: a line runs at most {MOST_COMMANDS} commands"], _STOP
-        while len(words) > 1 and words[0] in _PREFIXES and not words[1].startswith("-"):
-            words = words[1:]
+        words = _bare(words)
         name = words[0].rpartition("/")[2] if words[0].startswith(("/bin/", "/usr/", "/sbin/")) else words[0]
         known = COMMANDS.get(name)
         running = Running(name, words[1:], stdin, self._again, self.run)
@@ -177,6 +186,18 @@ class Shell:
             ]
         base = self.machine.cwd.rstrip("/") + "/"
         return found if absolute else [path.removeprefix(base) for path in found]
+
+
+def _bare(words: list[str]) -> list[str]:
+    """A command without what only says how it is run: `sudo -u www kill 1` is `kill 1`."""
+    while len(words) > 1 and words[0] in _PREFIXES:
+        rest = words[1:]
+        while words[0] == "sudo" and len(rest) > 1 and rest[0] in _OF_SUDO:
+            rest = rest[1 + _OF_SUDO[rest[0]] :]
+        if not rest or rest[0].startswith("-"):
+            return words
+        words = rest
+    return words
 
 
 def _as_glob(text: str, quoted: bool) -> tuple[str, str, bool]:

@@ -5,6 +5,7 @@ What is not supported (loops, functions, here-documents, arithmetic) is told as 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,7 +17,9 @@ _KEYWORDS = frozenset(
         *("function", "select", "{", "}", "(", ")", "[[", "!"),
     )
 )
-_BREAKS = frozenset(" \t\n;&|<>")
+_BREAKS = frozenset(" \t\n;&|<>()")
+_BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
+_MOST_ALTERNATIVES = 100  # of one word
 _BACKSLASH = "\\"
 
 Joint = Literal[";", "&&", "||"]
@@ -41,12 +44,14 @@ Word = tuple[Piece, ...]
 
 @dataclass(slots=True)
 class Simple:
-    """One command. Targets of redirections: `out` (with `appends`), `into` is what is read."""
+    """One command. Targets of redirections: `out` (with `appends`), `into` is what is read. group: what
+    stands between round brackets, which has no words of its own."""
 
     words: list[Word] = field(default_factory=list)
     out: Word | None = None
     appends: bool = False
     into: Word | None = None
+    group: str | None = None
     errors: Literal["shown", "dropped", "joined"] = "shown"
 
 
@@ -82,13 +87,13 @@ class _Reader:
             self._skip_blanks()
             operator = self._operator()
             if operator is None and self.place < len(self.text):
-                self._next(commands[-1])
+                self._part(commands[-1])
                 continue
             if operator == "|":
                 self._check(commands[-1], "|")
                 commands.append(Simple())
             elif operator in (None, ";", "&&", "||", "&", "\n"):
-                if any(each.words or each.out for each in commands):
+                if any(each.words or each.out or each.group for each in commands):
                     self._check(commands[-1], operator or "newline")
                     found.append(Pipeline(joint, tuple(commands)))
                 elif operator in ("&&", "||"):
@@ -101,22 +106,24 @@ class _Reader:
                 self._redirect(commands[-1], operator)
 
     def _check(self, command: Simple, before: str) -> None:
-        if not command.words and command.out is None:
+        if not command.words and command.out is None and command.group is None:
             raise NotSupported(f"syntax error near unexpected token `{before}'")
 
-    def _next(self, command: Simple) -> None:
-        """The next word, or a whole (line in brackets), which is run as `sh -c`."""
-        if command.words or not self.text.startswith("(", self.place):
+    def _part(self, command: Simple) -> None:
+        """A word of a command, or the group that it is."""
+        mark = self.text[self.place]
+        if mark == "(" and not command.words and command.group is None:
+            command.group = self._in_brackets(self.place)
+        elif mark in "()" or command.group is not None:
+            raise NotSupported(f"syntax error near unexpected token `{mark}'")
+        else:
             self._add(command, self._word())
-            return
-        inner = self._in_brackets(self.place)
-        command.words = [(Piece("text", text, True),) for text in ("sh", "-c", inner)]
 
     def _add(self, command: Simple, word: Word) -> None:
         first = word[0] if len(word) == 1 else None
         if not command.words and first and not first.quoted and first.text in _KEYWORDS:
             raise NotSupported(f"`{first.text}' is not supported by this shell: use simple commands")
-        command.words.append(word)
+        command.words += _alternatives(word)
 
     def _redirect(self, command: Simple, operator: str) -> None:
         if operator == "2>&1":
@@ -172,8 +179,6 @@ class _Reader:
                 pieces.append(self._dollar(quoted=False))
             elif char == "`":
                 pieces.append(Piece("command", self._until("`"), False))
-            elif char in "()":
-                raise NotSupported(f"syntax error near unexpected token `{char}'")
             elif char == _BACKSLASH:
                 pieces.append(Piece("text", text[self.place + 1 : self.place + 2], True))
                 self.place += 2
@@ -241,6 +246,25 @@ class _Reader:
                     self.place = place + 1
                     return self.text[begin + 1 : place]
         raise NotSupported("unexpected end of the line: looking for )")
+
+
+def _alternatives(word: Word) -> list[Word]:
+    """The words that a word with {one,other} stands for, as in Bash; itself where it has none."""
+    todo, found = [word], []
+    while todo:
+        each = todo.pop(0)
+        for place, piece in enumerate(each):
+            braces = None if piece.quoted or piece.kind != "text" else _BRACES.search(piece.text)
+            if braces is not None:
+                before, after = piece.text[: braces.start()], piece.text[braces.end() :]
+                texts = [before + one + after for one in braces[1].split(",")]
+                todo[:0] = [(*each[:place], Piece("text", text, False), *each[place + 1 :]) for text in texts]
+                break
+        else:
+            found.append(each)
+        if len(todo) + len(found) > _MOST_ALTERNATIVES:
+            raise NotSupported("too many alternatives in {}")
+    return found
 
 
 def _joined(pieces: list[Piece]) -> Word:
