@@ -13,15 +13,27 @@ os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="overt-tests-")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Test files bring torch and its like, whose objects stay to the end: the garbage collector need not walk
+    over them again and again, neither while they are imported nor each time that a model's memory is given back."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
+
+
 @pytest.fixture(scope="module")
 def light_torch():
     """One thread, since small models lose time to threads that wait for each other, and a garbage collector
-    that need not walk over torch each time memory is given back."""
+    that does not walk over a torch that was imported only now."""
     import torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     gc.freeze()
     yield
-    gc.unfreeze()
     torch.set_num_threads(before)
