@@ -26,6 +26,12 @@ def pytest_collection():
         gc.freeze()
 
 
+@pytest.fixture
+def no_plots(monkeypatch):
+    """Reports without plots, which take most of a report's time, for tests of what stands around them."""
+    monkeypatch.setattr("overt.report.plots.write_plots", lambda *_, **__: {})
+
+
 @pytest.fixture(scope="module")
 def light_torch():
     """One thread, since small models lose time to threads that wait for each other, and a garbage collector

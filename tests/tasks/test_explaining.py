@@ -359,6 +359,7 @@ def test_the_floor_is_not_asked_around(tmp_path):
 # -- caps, stops, and what is left of them ------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_a_cap_leaves_what_was_found_and_says_so(tmp_path):
     folder = made(tmp_path, [f"a storm in a glass number {n}" for n in range(6)], Painter.name)
     with pytest.raises(BudgetReached):
@@ -501,6 +502,7 @@ def test_spans_take_fewer_calls_and_are_coarser(tmp_path):
 # -- report and comparison ----------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_the_report_shows_the_words_and_no_markup_of_prompts(tmp_path):
     hostile = "a gun <script>alert(1)</script> & <b>bold</b> \u202e number"
     texts = [f"{hostile} {n}" for n in range(3)] + [f"a pond {n}" for n in range(9)]
@@ -518,6 +520,7 @@ def test_the_report_shows_the_words_and_no_markup_of_prompts(tmp_path):
     assert target["prompts"] == []
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_a_run_that_is_not_explained_has_no_such_section(tmp_path):
     folder = made(tmp_path, ["a gun", "a pond"], listed(tmp_path, "gun"))
     page = write_report([folder], tmp_path / "report", images=False).read_text()
