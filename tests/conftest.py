@@ -1,11 +1,14 @@
 """Keeps what tests name to themselves: a developer's own list of known places is neither read nor
-written; and gives a core to each test process."""
+written; gives a core to each test process; and has what saves many tests their time."""
 
 import gc
 import os
 import tempfile
 
 import pytest
+
+from overt.workers.hiring import crew_of, kept
+from overt.workers.spread import Spread
 
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="overt-tests-")
 # Test processes stand side by side, a core for each: threads of small models would only wait for each other.
@@ -16,7 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 @pytest.hookimpl(wrapper=True)
 def pytest_collection():
     """Test files bring torch and its like, whose objects stay to the end: the garbage collector need not walk
-    over them again and again, neither while they are imported nor each time that a model's memory is given back."""
+    over them while they are imported, nor each time that a model's memory is given back."""
     gc.disable()
     try:
         return (yield)
@@ -24,6 +27,31 @@ def pytest_collection():
         gc.enable()
         gc.collect()
         gc.freeze()
+
+
+def pytest_collection_modifyitems(items):
+    """Tests with worker processes come first: at the end, where test processes take tests from each other,
+    each would start workers of its own. The sort keeps the order of all others."""
+    items.sort(key=lambda item: "_warm" not in item.fixturenames)
+
+
+TWO = Spread("processes", 2)
+
+
+@pytest.fixture(scope="session")
+def _warm():
+    with kept(TWO):
+        yield
+
+
+@pytest.fixture
+def workers(_warm):
+    """What `--workers` says, of two warm workers for all tests: to start them for each would take most of the
+    time. Afterwards nothing is loaded, and both workers are there."""
+    yield "2"
+    crew = crew_of(TWO)
+    if crew is not None:
+        crew.wait()
 
 
 @pytest.fixture

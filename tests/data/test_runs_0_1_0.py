@@ -17,7 +17,7 @@ SHOP, WORDS = "guarded/shop", "filter/keywords?path=words.txt"
 
 @pytest.fixture
 def old(tmp_path, monkeypatch):
-    """A copy of the runs, as the current folder, from which the classes that they were made with are imported."""
+    """A copy of the runs, as the current folder, where commands find the classes that they were made with."""
     folder = tmp_path / "runs"
     shutil.copytree(KEPT, folder)
     monkeypatch.chdir(folder)
