@@ -3,8 +3,6 @@
 import importlib.util
 import io
 import json
-import signal
-import subprocess
 import sys
 import threading
 import time
@@ -13,7 +11,7 @@ from typing import ClassVar
 
 import pytest
 from support.builders import GARDENS, page_text
-from support.commands import ENV, command, overt, write_prompts
+from support.commands import overt, started, write_prompts
 from support.inside import cli
 from support.paths import ROOT, reference
 from support.servers import server
@@ -412,12 +410,12 @@ def test_a_killed_search_pays_for_nothing_twice(tmp_path):
               "--out", tmp_path / "run")  # fmt: skip
         arguments = ["explain", tmp_path / "run", "-q", "--concurrency", "4"]
         before, killed = sum(arrived.values()), 0
-        process = subprocess.Popen(command(*arguments), env=ENV, stderr=subprocess.DEVNULL)
+        process = started(*arguments)
         until = time.monotonic() + 60
         while sum(arrived.values()) < before + 60 and process.poll() is None and time.monotonic() < until:
             time.sleep(0.02)
         if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
+            process.kill()
             killed = 1
         process.wait()
         overt(*arguments)
