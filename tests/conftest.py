@@ -3,6 +3,7 @@ written; gives a core to each test process; and has what saves many tests their 
 
 import gc
 import os
+import sys
 import tempfile
 
 import pytest
@@ -14,6 +15,10 @@ os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="overt-tests-")
 # Test processes stand side by side, a core for each: threads of small models would only wait for each other.
 # torch and numpy read it when they are imported, here and in the commands that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# What was compiled is kept, also where the environment says otherwise, as images of containers do: each process
+# that a test starts would compile overt anew, and pytest all test files.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 @pytest.hookimpl(wrapper=True)
