@@ -8,15 +8,12 @@ import tempfile
 
 import pytest
 
-from overt.workers.hiring import crew_of, kept
-from overt.workers.spread import Spread
-
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="overt-tests-")
 # Test processes stand side by side, a core for each: threads of small models would only wait for each other.
 # torch and numpy read it when they are imported, here and in the commands that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# What was compiled is kept, also where the environment says otherwise, as images of containers do: each process
-# that a test starts would compile overt anew, and pytest all test files.
+# What was compiled is kept, also where the environment says otherwise, as images of containers do: each
+# process that a test starts would compile overt anew, and pytest all test files.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
@@ -40,13 +37,14 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: "_warm" not in item.fixturenames)
 
 
-TWO = Spread("processes", 2)
-
-
 @pytest.fixture(scope="session")
 def _warm():
-    with kept(TWO):
-        yield
+    from overt.workers.hiring import crew_of, kept
+    from overt.workers.spread import Spread
+
+    two = Spread("processes", 2)
+    with kept(two):
+        yield lambda: crew_of(two)
 
 
 @pytest.fixture
@@ -54,8 +52,7 @@ def workers(_warm):
     """What `--workers` says, of two warm workers for all tests: to start them for each would take most of the
     time. Afterwards nothing is loaded, and both workers are there."""
     yield "2"
-    crew = crew_of(TWO)
-    if crew is not None:
+    if (crew := _warm()) is not None:
         crew.wait()
 
 
