@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 # `make test EXTRAS=dev,filters` leaves torch out; the tests that need it skip and say so.
 EXTRAS ?= dev,filters,local,quantized,train
-# Test processes side by side. More than there are cores, and tests with a time limit fail.
-WORKERS ?= 2
+# Test processes side by side, for two cores: one more than there are, since tests wait for servers, browsers and
+# processes that they kill. Each takes 2 GB.
+WORKERS ?= 3
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo demo-images demo-llm test test-inspect test-ray soak harnesses lint format docs bench release-check clean

@@ -4,7 +4,6 @@ The folder is copied before it is used. See its README.txt.
 """
 
 import json
-import os
 import shutil
 
 import pytest
@@ -18,17 +17,16 @@ SHOP, WORDS = "guarded/shop", "filter/keywords?path=words.txt"
 
 @pytest.fixture
 def old(tmp_path, monkeypatch):
-    """A copy of the runs, as the current folder; the classes that they were made with can be imported."""
+    """A copy of the runs, as the current folder, where commands find the classes that they were made with."""
     folder = tmp_path / "runs"
     shutil.copytree(KEPT, folder)
     monkeypatch.chdir(folder)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return folder
 
 
 def run(*arguments, folder, code=0):
-    path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return overt(*arguments, cwd=folder, env={**ENV, "PYTHONPATH": path}, code=code)
+    env = {**ENV, "XDG_CACHE_HOME": str(folder.parent / "cache")}
+    return overt(*arguments, cwd=folder, env=env, code=code)
 
 
 def figures(path):

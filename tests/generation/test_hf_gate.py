@@ -192,10 +192,8 @@ def test_a_prompt_cannot_speak_a_token(single):
     assert not ids & set(row.tokens)
 
 
-def test_workers_say_the_same(single):
-    from overt.workers.hiring import kept
+def test_workers_say_the_same(single, workers):
     from overt.workers.load import load_chat_model as load
-    from overt.workers.spread import spread_of
 
     name, todo = spec(single, threshold=0.5, both="true"), requests(3)
 
@@ -205,8 +203,7 @@ def test_workers_say_the_same(single):
         finally:
             await model.close()
 
-    with kept(spread_of("2")):
-        elsewhere = asyncio.run(run(load(name, "2", device="cpu")))
+    elsewhere = asyncio.run(run(load(name, workers, device="cpu")))
     here = answers(name, todo)
     assert [r.text for r in elsewhere] == [r.text for r in here]
     assert [dataclasses.replace(r.gate, shares=(), score=0, mass=0) for r in elsewhere] == [

@@ -23,6 +23,8 @@ from overt.tasks import report
 from overt.tasks.report import write_report
 from overt.tasks.report_runs import read_runs
 
+pytestmark = pytest.mark.usefixtures("no_plots")
+
 # -- dealing -------------------------------------------------------------------------------------------------
 
 

@@ -19,6 +19,15 @@ from overt.scoring.neighbours.minhash import HASHES, minhash_finder, signatures
 from overt.scoring.neighbours.words import Words
 
 
+def test_each_code_once_and_in_order() -> None:
+    def distinct(*codes: list[int]) -> list[int]:
+        return finders.distinct(*(np.array(some, dtype=np.uint64) for some in codes)).tolist()
+
+    assert distinct([]) == distinct([], []) == []
+    assert distinct([7]) == [7]
+    assert distinct([3, 1, 3], [], [2**64 - 1, 0, 1]) == [0, 1, 3, 2**64 - 1]
+
+
 def both_ways(texts, thresholds, fixed=0):  # type: ignore[no-untyped-def]
     """The matches with every pair compared, and those by bands."""
     exact, name = jaccard_matches(texts, thresholds, fixed, exact_limit=len(texts))

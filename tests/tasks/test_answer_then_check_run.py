@@ -1,12 +1,10 @@
 """`answer-then-check/TARGET` under `overt run`: what is judged, what is missing, the rates of the format."""
 
 import json
-import signal
-import subprocess
 import time
 
 import pytest
-from support.commands import ENV, command, outcomes, overt, write_prompts
+from support.commands import ENV, outcomes, overt, started, write_prompts
 from support.servers import server
 
 from overt.data.answer_then_check import FIXED_REFUSAL, Checked, written
@@ -179,10 +177,10 @@ def test_killed_and_resumed(tmp_path):
     with server(model) as url:
         arguments = ["run", prompts, "--policy", "chat_assistant", "-q", "--concurrency", "4", "--out",
                      tmp_path / "run", "--target", f"answer-then-check/openai/m?base_url={url}"]  # fmt: skip
-        process = subprocess.Popen(command(*arguments), env=ENV, stderr=subprocess.DEVNULL)
+        process = started(*arguments)
         while len(model.bodies) < 30:
             time.sleep(0.05)
-        process.send_signal(signal.SIGKILL)
+        process.kill()
         process.wait()
         overt(*arguments, code=3)
         sent = len(model.bodies)

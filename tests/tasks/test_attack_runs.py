@@ -5,6 +5,7 @@ import json
 import pytest
 from support.builders import page_text
 from support.commands import outcomes, overt
+from support.inside import cli
 from support.servers import server
 
 from overt.data.outcomes import Harm
@@ -140,11 +141,12 @@ def test_a_guard_judges_the_answers(tmp_path, prompts):
     with server(Service()) as url:
         name = f"openai/m?base_url={url}"
         overt("run", prompts, "--policy", "chat_assistant", "--target", name, "--out", folder, "-q")
-    overt("score", folder, "--judges", f"filter/guard/{tmp_path}/Llama-Guard-3-8B", "-q", "--device", "cpu")
+    # In this process, which has torch: each of its own would import it again.
+    cli("score", folder, "--judges", f"filter/guard/{tmp_path}/Llama-Guard-3-8B", "-q", "--device", "cpu")
     harms = read_records(folder / "results" / "harm.jsonl", Harm)
     assert [(h.label, h.votes[0].reason) for h in harms] == [("harmful", "S9")] * 4
     assert counts(folder) == {"": (8, 8), "wildjailbreak": (4, 8)}
     assert all(o.text for o in outcomes(folder))
     # One whose template leaves the answer out would judge the prompt in its place.
-    deaf = overt("score", folder, "--judges", f"filter/guard/{tmp_path}/Llama-Guard-3-1B", code=2)
-    assert "does not take an answer behind a prompt" in " ".join(deaf.stderr.split())
+    deaf = cli("score", folder, "--judges", f"filter/guard/{tmp_path}/Llama-Guard-3-1B", code=2)
+    assert "does not take an answer behind a prompt" in deaf.said

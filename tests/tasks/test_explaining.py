@@ -3,8 +3,6 @@
 import importlib.util
 import io
 import json
-import signal
-import subprocess
 import sys
 import threading
 import time
@@ -13,7 +11,7 @@ from typing import ClassVar
 
 import pytest
 from support.builders import GARDENS, page_text
-from support.commands import ENV, command, overt, write_prompts
+from support.commands import overt, started, write_prompts
 from support.inside import cli
 from support.paths import ROOT, reference
 from support.servers import server
@@ -359,6 +357,7 @@ def test_the_floor_is_not_asked_around(tmp_path):
 # -- caps, stops, and what is left of them ------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_a_cap_leaves_what_was_found_and_says_so(tmp_path):
     folder = made(tmp_path, [f"a storm in a glass number {n}" for n in range(6)], Painter.name)
     with pytest.raises(BudgetReached):
@@ -411,12 +410,12 @@ def test_a_killed_search_pays_for_nothing_twice(tmp_path):
               "--out", tmp_path / "run")  # fmt: skip
         arguments = ["explain", tmp_path / "run", "-q", "--concurrency", "4"]
         before, killed = sum(arrived.values()), 0
-        process = subprocess.Popen(command(*arguments), env=ENV, stderr=subprocess.DEVNULL)
+        process = started(*arguments)
         until = time.monotonic() + 60
         while sum(arrived.values()) < before + 60 and process.poll() is None and time.monotonic() < until:
             time.sleep(0.02)
         if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
+            process.kill()
             killed = 1
         process.wait()
         overt(*arguments)
@@ -501,6 +500,7 @@ def test_spans_take_fewer_calls_and_are_coarser(tmp_path):
 # -- report and comparison ----------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_the_report_shows_the_words_and_no_markup_of_prompts(tmp_path):
     hostile = "a gun <script>alert(1)</script> & <b>bold</b> \u202e number"
     texts = [f"{hostile} {n}" for n in range(3)] + [f"a pond {n}" for n in range(9)]
@@ -518,6 +518,7 @@ def test_the_report_shows_the_words_and_no_markup_of_prompts(tmp_path):
     assert target["prompts"] == []
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_a_run_that_is_not_explained_has_no_such_section(tmp_path):
     folder = made(tmp_path, ["a gun", "a pond"], listed(tmp_path, "gun"))
     page = write_report([folder], tmp_path / "report", images=False).read_text()

@@ -13,7 +13,7 @@ import time
 from collections import Counter
 
 import pytest
-from support.commands import ENV, KEY, by_text, command, outcomes, overt, write_prompts
+from support.commands import ENV, KEY, by_text, command, outcomes, overt, started, write_prompts
 from support.image_server import YAML, image_server
 from support.paths import reference
 
@@ -312,15 +312,13 @@ def test_killed_and_resumed(tmp_path):
         server.answered.clear()
         out = tmp_path / "killed"
         kills = 0
-        for pause in (0.9, 1.1, 1.3, 1.5):
-            process = subprocess.Popen(
-                command("run", prompts, *target, "--out", out), env=ENV, stderr=subprocess.DEVNULL
-            )
-            time.sleep(pause)
-            if process.poll() is None:
-                process.send_signal(signal.SIGKILL)
-                kills += 1
-            process.wait()
+        for pause in (0.2, 0.4, 0.6, 0.8):
+            with started("run", prompts, *target, "--out", out) as process:
+                time.sleep(pause)
+                if process.poll() is None:
+                    process.kill()
+                    kills += 1
+                process.wait()
         # Under load a process may be killed before it has said what it is; the same command does for both.
         overt("run", prompts, *target, "--out", out)
         overt("run", "--resume", out, "-q")

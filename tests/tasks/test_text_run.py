@@ -2,14 +2,12 @@
 
 import csv
 import json
-import signal
-import subprocess
 import threading
 import time
 from collections import Counter
 
 import pytest
-from support.commands import ENV, command, outcomes, overt
+from support.commands import ENV, outcomes, overt, started
 from support.paths import reference
 from support.servers import server
 
@@ -227,15 +225,13 @@ def test_killed_and_resumed(tmp_path):
         arguments = ["--policy", "chat_assistant", "--target", f"openai/m?base_url={url}", "-q"]
         arguments += ["--concurrency", "8", "--out", tmp_path / "run"]
         kills = 0
-        for pause in (1.5, 2.0):
-            process = subprocess.Popen(
-                command("run", prompts, *arguments), env=ENV, stderr=subprocess.DEVNULL
-            )
-            time.sleep(pause)
-            if process.poll() is None:
-                process.send_signal(signal.SIGKILL)
-                kills += 1
-            process.wait()
+        for pause in (0.5, 1.0):
+            with started("run", prompts, *arguments) as process:
+                time.sleep(pause)
+                if process.poll() is None:
+                    process.kill()
+                    kills += 1
+                process.wait()
         overt("run", prompts, *arguments)
     assert kills
     assert sum(model.answered.values()) - len(rows) <= kills * 8

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from overt.scoring.dedupe import repeat_key
 from overt.scoring.neighbours.bands import Plan, folded
-from overt.scoring.neighbours.finder import BandFinder, Looks
+from overt.scoring.neighbours.finder import BandFinder, Looks, distinct
 from overt.scoring.neighbours.minhash import HASHES, signatures, signed
 from overt.scoring.neighbours.words import Words
 
@@ -224,7 +224,7 @@ def all_pairs(folder: Path) -> NDArray[np.uint64] | None:
         file = _file(folder, "pairs", band, "npy")
         if not file.exists():
             return None
-        codes = np.union1d(codes, np.load(file))
+        codes = distinct(codes, np.load(file))
     np.save(folder / "likely.npy", codes)
     return codes
 
