@@ -301,7 +301,7 @@ def finish(
     summary = summary_of(start.policy, prompts, outcomes, harms, kinds, as_asked)
     write_summary(start.folder, summary)
     if work.unanswered:
-        work.keep(unanswered_said(work.unanswered))
+        work.keep(unanswered_said(work.unanswered, "turns" if config.played else "prompts"))
     for name, codes in work.unknown.items():
         work.keep(unknown_said(name, codes))
     for name, mass in work.masses.items():
@@ -311,9 +311,9 @@ def finish(
     work.folder.finish({**facts, "counted": counted_from(start.folder), **work.facts()}, RESULTS)
 
 
-def unanswered_said(count: int) -> str:
-    """The note on prompts without an answer."""
-    return f"{count} prompts got no answer; the same command asks them again"
+def unanswered_said(count: int, what: str = "prompts") -> str:
+    """The note on prompts, or turns of episodes, without an answer."""
+    return f"{count} {what} got no answer; the same command asks them again"
 
 
 def results_facts(
