@@ -63,7 +63,7 @@ def test_every_service_names_its_variable():
     for group in ("overt.targets", "overt.chat_models"):
         named = {f"{provider}/" for provider in registry.providers(group)}
         of_others = {f"{name}/" for name in WRAPPERS}  # the key is that of the model behind it
-        assert named - found <= {"diffusers/", "diffusers-edit/", "hf/", "http/", *of_others}, (
+        assert named - found <= {"diffusers/", "diffusers-edit/", "hf/", "http/", "scripted/", *of_others}, (
             "no key, or one that its file names"
         )
 
