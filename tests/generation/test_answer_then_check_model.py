@@ -151,7 +151,7 @@ def test_what_is_said_of_the_model_is_said_of_the_one_behind_it():
     model = AnswerThenCheck(Inner())
     target = ChatTarget(model)
     assert (model.batch_size, model.device, model.why_blind) == (3, "cuda:1", "no eyes")
-    assert (target.max_concurrency, target.takes, lane_of(target)) == (6, ("turns",), "cuda:1")
+    assert (target.max_concurrency, target.takes, lane_of(target)) == (6, ("turns", "tools"), "cuda:1")
     assert isinstance(innermost(target), Inner)
     assert model.notes[0] == "a note"
     assert target.facts["instruction"] == "answer_then_check@1"

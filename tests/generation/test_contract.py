@@ -300,6 +300,8 @@ def chat_spec(request):
         yield f"{__name__}:VendorChat/echo"
     elif request.param == "hf":
         yield f"hf/{request.getfixturevalue('tiny')}"
+    elif request.param == "scripted":
+        yield "scripted/after-refusal/lingering?turns=2"
     else:
         with endpoint((200, JSON, GOOD)) as url:
             # The model behind it answers without a tag, as an adaptive one may.
