@@ -122,13 +122,15 @@ class TargetChannel:
     async def send(self, request: TargetRequest) -> TargetReply:
         """Makes one attempt. If no image is readable, the reply is an error, since another try can help."""
         picture = await asyncio.to_thread(self._store.get, request.image) if request.image else None
-        drawn = await asyncio.to_thread(self._drawn, request.turns or ())
+        turns = request.turns or ()
+        # A thread for each call would cost more than the call itself.
+        drawn = await asyncio.to_thread(self._drawn, turns) if any(turn.images for turn in turns) else {}
         said = await call_target(
             self._target,
             request.prompt,
             request.seed,
             picture=picture,
-            turns=request.turns or (),
+            turns=turns,
             tools=request.tools,
             drawn=drawn,
         )

@@ -112,6 +112,8 @@ class Response:
 def safety_flags(response: Response) -> list[object]:
     """The flags of the target's own checker in the order of the pictures; empty if no checker ran."""
     found: list[object] = []
+    if not response.safety:
+        return found
     for name in SAFETY_FLAGS:
         value: object = response.safety.get(name) if isinstance(response.safety, Mapping) else None
         found += value if isinstance(value, (list, tuple)) else [value] if value is not None else []

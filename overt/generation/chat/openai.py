@@ -191,7 +191,8 @@ class OpenAIChat:
 def _turn(message: Message) -> dict[str, Json]:
     if not (message.images or message.calls or message.call_id):  # of a conversation most turns
         return {"role": message.role, "content": encodable(message.content)}
-    turn: dict[str, Json] = {"role": message.role, "content": _content(message)}
+    words = encodable(message.content) if not message.images else _parts(message)
+    turn: dict[str, Json] = {"role": message.role, "content": words}
     if message.calls:
         turn |= {"content": turn["content"] or None, "tool_calls": [call_json(c) for c in message.calls]}
     if message.call_id:
@@ -199,12 +200,9 @@ def _turn(message: Message) -> dict[str, Json]:
     return turn
 
 
-def _content(message: Message) -> Json:
-    """Returns the text, or a list of parts if the message has images."""
-    text = encodable(message.content)
-    if not message.images:
-        return text
-    parts: list[Json] = [{"type": "text", "text": text}]
+def _parts(message: Message) -> Json:
+    """A text with images as a list of parts."""
+    parts: list[Json] = [{"type": "text", "text": encodable(message.content)}]
     for image in message.images:
         kind = "png" if image.startswith(b"\x89PNG") else "jpeg"
         url = f"data:image/{kind};base64,{base64.b64encode(image).decode()}"

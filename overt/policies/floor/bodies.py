@@ -102,7 +102,10 @@ def _without_pictures(text: str) -> str:
 
 
 def _ages(entries: dict[str, Json]) -> Iterator[str]:
+    own = _own_fields()
     for name, value in entries.items():
+        if name in own:  # overt's own numbers are no ages
+            continue
         is_number = isinstance(value, int) and not isinstance(value, bool)
         if is_number or isinstance(value, str):
             number = str(value)
