@@ -32,8 +32,9 @@ def test_pictures_are_the_same_byte_for_byte(workers, tmp_path, monkeypatch):
     lines = [f"a quiet harbour {n} picture,{'benign' if n % 2 else 'unsafe'}" for n in range(18)]
     (tmp_path / "prompts.csv").write_text("\n".join(["prompt,label", *lines]))
     for name, spread in (("one", "1"), ("two", workers)):
-        cli("run", "prompts.csv", "--target", "diffusers/tiny?steps=2", "--out", name, "--workers", spread,
-            "--device", "cpu", "-q")  # fmt: skip
+        # Named whole: the workers of all tests stand in the folder of the test that hired them.
+        cli("run", "prompts.csv", "--target", f"diffusers/{tmp_path}/tiny?steps=2", "--out", name,
+            "--workers", spread, "--device", "cpu", "-q")  # fmt: skip
     one, two = (read_records(tmp_path / run / "stages" / "outcomes.jsonl", Outcome) for run in ("one", "two"))
     assert [without_clock(o) for o in one] == [without_clock(o) for o in two]
     assert [o.batch_size for o in two] == [4] * 16 + [2] * 2
