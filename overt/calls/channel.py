@@ -172,7 +172,7 @@ class ChatChannel:
 
     def plain(self, request: ChatRequest) -> JsonObject:
         # `dataclasses.asdict` would copy every schema, at a tenth of a call's CPU time.
-        tools: dict[str, Json] = {"tools": [dataclasses.asdict(tool) for tool in request.tools]}
+        tools: list[Json] = [dataclasses.asdict(tool) for tool in request.tools]
         return {
             "messages": [_turn(message) for message in request.messages],
             "temperature": request.temperature,
@@ -180,7 +180,7 @@ class ChatChannel:
             "seed": request.seed,
             "sample": request.sample,
             "schema": request.schema,
-            **(tools if request.tools else {}),
+            **({"tools": tools} if tools else {}),
         }
 
     def pack(self, reply: ChatReply) -> JsonObject:

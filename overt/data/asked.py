@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from overt.data.errors import InputError
@@ -152,6 +152,11 @@ def check_batch(name: str, model: object, prompts: Iterable[Prompt]) -> None:
     check_extras(f"a batch of {name}", getattr(model, "batch_takes", None), prompts, fix=fix)
 
 
+def taken(takes: object) -> Collection[object]:
+    """What a target says it takes (`Target.takes`); anything but a collection takes nothing."""
+    return takes if isinstance(takes, (tuple, list, set, frozenset)) else ()
+
+
 def check_extras(name: str, takes: object, prompts: Iterable[Prompt], *, fix: str = _FIX) -> None:
     """Checks that a target takes what its prompts carry, before it is asked anything.
 
@@ -165,7 +170,7 @@ def check_extras(name: str, takes: object, prompts: Iterable[Prompt], *, fix: st
     """
     if takes is None:
         return
-    known = takes if isinstance(takes, (tuple, list, set, frozenset)) else ()
+    known = taken(takes)
     counts = Counter[Extra]()
     total = 0
     for prompt in prompts:

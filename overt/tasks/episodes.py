@@ -14,7 +14,7 @@ import yaml
 
 from overt import registry
 from overt.calls.target_channel import TargetChannel
-from overt.data.asked import ToAsk, prompts_to_ask
+from overt.data.asked import ToAsk, prompts_to_ask, taken
 from overt.data.environments import Environment, Settings, Task
 from overt.data.episodes import Episode, Unjudged
 from overt.data.errors import InputError
@@ -69,8 +69,7 @@ class Playing:
         Raises:
             InputError: it cannot.
         """
-        known = takes if isinstance(takes, (tuple, list, set, frozenset)) else ()
-        missing = [what for what in self.environment.takes if what not in known]
+        missing = [what for what in self.environment.takes if what not in taken(takes)]
         if takes is not None and missing:
             words = {
                 "tools": "calls no tools",
@@ -82,7 +81,7 @@ class Playing:
                 fix=_FIX + self.suite.name,
             )
 
-    def episodes(self, channel: TargetChannel, ask: Asking, judging: Judging, seed: int) -> Iterator[Episode]:
+    def episodes(self, channel: TargetChannel, ask: Asking, judging: Judging) -> Iterator[Episode]:
         """Plays all episodes with one target, many at once, in the order of the tasks.
 
         Raises:
@@ -93,7 +92,7 @@ class Playing:
         async def play(one: Play, send: Ask) -> Unjudged:
             return await played(self.environment, channel, one, send, self.turns, ask.notices)
 
-        plays = plays_of(self.tasks, self.trials, seed)
+        plays = plays_of(self.tasks, self.trials, ask.seed)
         found = ask.work.caller.converse(channel, channel.name, plays, play)
         with ask.work.progress.stage(channel.name[:40], self.count) as advance:
             for episode in judged_episodes(found, ask.judge, judging):
@@ -110,7 +109,7 @@ class Playing:
     ) -> Iterator[Outcome]:
         """The outcomes of one target's episodes; the episodes are written as they pass."""
         self.check(channel.name, getattr(channel.subject, "takes", ()))
-        found = parts.passing(number, self.episodes(channel, ask, judging, ask.seed))
+        found = parts.passing(number, self.episodes(channel, ask, judging))
         return map(outcome_of_episode, found)
 
 

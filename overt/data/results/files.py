@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 from overt.data.errors import InputError
 from overt.data.results import calibration, episodes, explanation
@@ -13,6 +14,8 @@ from overt.data.results.remedy import Remedy
 from overt.data.results.summary import SCHEMA, Summary
 from overt.data.run.files import dump_json, read_json, write_atomic
 from overt.data.typed_json import from_json, to_json
+
+T = TypeVar("T", Summary, Calibration, EpisodesSummary)
 
 FOLDER = "results"
 
@@ -43,10 +46,18 @@ def read_summary(run: Path) -> Summary:
     Raises:
         InputError: the file does not exist, cannot be read, or is of a newer version of overt.
     """
-    path = summary_file(run)
-    summary = from_json(Summary, read_json(path), where=str(path))
-    _refuse_newer(summary.schema, SCHEMA, path)
-    return summary
+    return _read(Summary, summary_file(run), SCHEMA)
+
+
+def _read(kind: type[T], path: Path, known: int) -> T:
+    """Reads a record that names its schema, of which versions up to `known` can be read."""
+    found = from_json(kind, read_json(path), where=str(path))
+    _refuse_newer(found.schema, known, path)
+    return found
+
+
+def _write(path: Path, record: object) -> None:
+    write_atomic(path, dump_json(to_json(record)))
 
 
 def _refuse_newer(found: int, known: int, path: Path) -> None:
@@ -64,7 +75,7 @@ def write_summary(run: Path, summary: Summary) -> None:
     Raises:
         RunError: the file cannot be written.
     """
-    write_atomic(summary_file(run), dump_json(to_json(summary)))
+    _write(summary_file(run), summary)
 
 
 def read_remedy(run: Path) -> Remedy:
@@ -83,7 +94,7 @@ def write_remedy(run: Path, remedy: Remedy) -> None:
     Raises:
         RunError: the file cannot be written.
     """
-    write_atomic(remedy_file(run), dump_json(to_json(remedy)))
+    _write(remedy_file(run), remedy)
 
 
 def read_explanation(run: Path) -> Explanation:
@@ -108,7 +119,7 @@ def write_explanation(run: Path, found: Explanation) -> None:
     Raises:
         RunError: the file cannot be written.
     """
-    write_atomic(explanation_file(run), dump_json(to_json(found)))
+    _write(explanation_file(run), found)
 
 
 def read_calibration(run: Path) -> Calibration:
@@ -117,10 +128,7 @@ def read_calibration(run: Path) -> Calibration:
     Raises:
         InputError: the file does not exist, cannot be read, or is of a newer version of overt.
     """
-    path = calibration_file(run)
-    found = from_json(Calibration, read_json(path), where=str(path))
-    _refuse_newer(found.schema, calibration.SCHEMA, path)
-    return found
+    return _read(Calibration, calibration_file(run), calibration.SCHEMA)
 
 
 def write_calibration(run: Path, found: Calibration) -> None:
@@ -129,7 +137,7 @@ def write_calibration(run: Path, found: Calibration) -> None:
     Raises:
         RunError: the file cannot be written.
     """
-    write_atomic(calibration_file(run), dump_json(to_json(found)))
+    _write(calibration_file(run), found)
 
 
 def read_episodes(run: Path) -> EpisodesSummary | None:
@@ -139,11 +147,7 @@ def read_episodes(run: Path) -> EpisodesSummary | None:
         InputError: the file cannot be read, or is of a newer version of overt.
     """
     path = episodes_summary_file(run)
-    if not path.exists():
-        return None
-    found = from_json(EpisodesSummary, read_json(path), where=str(path))
-    _refuse_newer(found.schema, episodes.SCHEMA, path)
-    return found
+    return _read(EpisodesSummary, path, episodes.SCHEMA) if path.exists() else None
 
 
 def write_episodes(run: Path, found: EpisodesSummary) -> None:
@@ -152,4 +156,4 @@ def write_episodes(run: Path, found: EpisodesSummary) -> None:
     Raises:
         RunError: the file cannot be written.
     """
-    write_atomic(episodes_summary_file(run), dump_json(to_json(found)))
+    _write(episodes_summary_file(run), found)

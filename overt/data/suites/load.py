@@ -15,7 +15,7 @@ from pathlib import Path
 from overt.data.errors import InputError
 from overt.data.prompts import LoadedPrompts
 from overt.data.records import Label, Prompt
-from overt.data.suites.episodes.load import find_episode_suite, list_episode_suites
+from overt.data.suites.episodes.load import episode_suite_name, find_episode_suite
 from overt.data.suites.rows import labelled_rows, parts_of
 from overt.data.suites.schema import Suite, read_suite_file
 
@@ -30,9 +30,9 @@ def list_suites() -> tuple[str, ...]:
 def settled_name(name_or_file: str) -> str:
     """The name of a shipped suite as it is listed, so that OVERT-mini and overt_mini are one; any other name
     as it stands."""
+    if (played := episode_suite_name(name_or_file)) is not None:
+        return played
     name = _plain(name_or_file)
-    if name.replace("_", "-") in list_episode_suites():
-        return name.replace("_", "-")
     return name if name in list_suites() else name_or_file
 
 
@@ -49,15 +49,14 @@ def load_suite(name_or_file: str) -> Suite:
     shipped = list_suites()
     if (name := settled_name(name_or_file)) in shipped:
         return _shipped(name)
-    path = Path(name_or_file).expanduser()
-    is_file = path.suffix.lower() in (".yaml", ".yml") or path.is_file()
-    if is_file and find_episode_suite(name_or_file) is None:
-        return read_suite_file(path)
     if (played := find_episode_suite(name_or_file)) is not None:
         raise InputError(
             f"{played.name} is a suite of many turns: it is played, and has no list of prompts",
             fix=f"overt run --suite {played.name} --target TARGET; overt suites show {played.name}",
         )
+    path = Path(name_or_file).expanduser()
+    if path.suffix.lower() in (".yaml", ".yml") or path.is_file():
+        return read_suite_file(path)
     near = difflib.get_close_matches(_plain(name_or_file), shipped, n=1)
     raise InputError(
         f"there is no suite {name_or_file!r}",

@@ -67,6 +67,13 @@ def list_episode_suites() -> tuple[str, ...]:
     return tuple(sorted(path.stem.replace("_", "-") for path in FOLDER.glob("*.yaml")))
 
 
+def episode_suite_name(name: str) -> str | None:
+    """The name of a shipped suite of many turns as it is listed; None for any other. Hyphens and underscores
+    are alike."""
+    plain = name.strip().casefold().replace("_", "-")
+    return plain if plain in list_episode_suites() else None
+
+
 def find_episode_suite(name_or_file: str) -> EpisodeSuite | None:
     """The suite of many turns of this name, or in this YAML file; None where it is none of those. Hyphens and
     underscores are alike.
@@ -74,8 +81,7 @@ def find_episode_suite(name_or_file: str) -> EpisodeSuite | None:
     Raises:
         InputError: its file has problems, with line and field.
     """
-    name = name_or_file.strip().casefold().replace("_", "-")
-    if name in list_episode_suites():
+    if (name := episode_suite_name(name_or_file)) is not None:
         return _shipped(name.replace("-", "_"))
     path = Path(name_or_file).expanduser()
     if path.suffix.lower() in _SUFFIXES and path.is_file() and _names_environment(path):
