@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "generation": {"policies", "data"},
     "scoring": {"policies", "data"},
     "environments": {"scoring", "policies", "data"},
+    "planning": {"data"},
     "workers": {"registry", "data"},
     "report": {"scoring", "policies", "data"},
     "web": {"data"},
@@ -39,11 +40,11 @@ MAY_IMPORT = {
     "publish": {"scoring", "policies", "data"},
     "harness": {"scoring", "policies", "data", "registry"},
     "tasks": {
-        "harness", "report", "review", "view", "web", "publish", "workers", "environments", "generation",
-        "scoring", "calls", "registry", "policies", "data",
+        "harness", "report", "review", "view", "web", "publish", "workers", "environments", "planning",
+        "generation", "scoring", "calls", "registry", "policies", "data",
     },
     "cli": {
-        "tasks", "harness", "report", "review", "view", "web", "publish", "workers", "environments",
+        "tasks", "harness", "report", "review", "view", "web", "publish", "workers", "environments", "planning",
         "generation", "scoring", "calls", "registry", "policies", "data",
     },
     "__main__": {"cli"},

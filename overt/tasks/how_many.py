@@ -16,17 +16,17 @@ from overt.scoring.summary.rows import Rows
 from overt.scoring.summary.stored import gathered
 
 
-def read_rate(text: str | None, option: str) -> float | None:
+def read_rate(text: str | None, option: str, most: float = 1.0) -> float | None:
     """`5%` or `0.05` as a fraction; None where nothing was given.
 
     Raises:
-        InputError: it is neither.
+        InputError: it is neither, or more than `most`.
     """
     if text is None:
         return None
     match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(%?)\s*", text)
     value = float(match[1]) / (100 if match[2] else 1) if match else -1.0
-    if not 0 <= value <= 1:
+    if not 0 <= value <= most:
         raise InputError(f"{option} is {text!r}", fix="Write a share such as 5% or 0.05.")
     return value
 

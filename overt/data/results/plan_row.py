@@ -1,0 +1,152 @@
+"""The records of a plan's row: how many servers a power budget carries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latency:
+    """Requests of one priority: `arrived`, `done` and still `inside` (waiting, read or written) at the end.
+
+    Seconds from arrival to the last token, of those that are done; rises are against the same row without a
+    budget, as fractions, None where nothing was done. `throughput_change` is of the number that was done.
+    """
+
+    arrived: int
+    done: int
+    inside: int
+    p50_s: float | None
+    p99_s: float | None
+    p50_rise: float | None
+    p99_rise: float | None
+    throughput_change: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One simulated row. Shares are of the budget; `over` counts the readings above it, of `readings`.
+
+    `brakes` and `caps` count what was sent; `capped_s` is how long (high, low) priority ran below its top
+    clock. `is_whole` is False where the simulation ended at the first brake. `why` names the limits that are
+    not kept.
+    """
+
+    policy: str
+    servers: int
+    high: int
+    low: int
+    budget_w: float
+    peak_share: float
+    mean_share: float
+    readings: int
+    over: int
+    brakes: int
+    caps: int
+    capped_s: tuple[float, float]
+    energy_kwh: float
+    is_whole: bool
+    of_high: Latency
+    of_low: Latency
+    kept: bool
+    why: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The largest row that keeps the limits under one policy; `more` is its share above the row that the
+    budget was made for. `next` is the row with one more, which does not keep them. `tried` has the sizes that
+    were simulated. `servers` 0: not even one server keeps them."""
+
+    policy: str
+    servers: int
+    more: float
+    trial: Trial | None
+    next: Trial | None
+    tried: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assumed:
+    """A number that no public source gives: its value here, the range that was tried ((), where it was stated
+    as one value), its unit and where both come from."""
+
+    name: str
+    value: float
+    range: tuple[float, ...]
+    unit: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Varied:
+    """The answers where one assumption has another value, on `days` days. `peak_share` is that of the row
+    before servers are added."""
+
+    name: str
+    value: float
+    days: float
+    peak_share: float
+    servers: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapCell:
+    """POLCA with other thresholds, on a row of the same size."""
+
+    t1: float
+    t2: float
+    trial: Trial
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A clock that was sent to a group at `sent` seconds, in force from `lands`; `mhz` None: the top
+    clock."""
+
+    sent: float
+    lands: float
+    group: str
+    mhz: float | None
+    share: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """Power over time of one row, as shares of the budget: the mean and the highest reading of each bin, and
+    its middle in hours."""
+
+    name: str
+    servers: int
+    hours: tuple[float, ...]
+    mean: tuple[float, ...]
+    highest: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowPlan:
+    """How many servers a row carries, after POLCA (arXiv 2308.12908).
+
+    `budget_by` says where the budget comes from. `figures` are those of the policy by option; `limits` those
+    on latency. `span` has the smallest and the largest answer over all ranges, by policy. `base` is the
+    answer on the load of the ranges, where that is shorter. `map` is of POLCA's largest row; `courses` show
+    it, too.
+    """
+
+    row: int
+    budget_w: float
+    budget_by: str
+    peak_share: float
+    days: float
+    load: str
+    seed: int
+    figures: dict[str, float]
+    limits: dict[str, float]
+    assumed: tuple[Assumed, ...] = ()
+    answers: tuple[Answer, ...] = ()
+    base: tuple[Varied, ...] = ()
+    varied: tuple[Varied, ...] = ()
+    span: dict[str, tuple[int, int]]
+    map: tuple[MapCell, ...] = ()
+    courses: tuple[Course, ...] = ()
+    sent: tuple[Sent, ...] = ()

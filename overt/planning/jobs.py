@@ -1,0 +1,97 @@
+"""The simulations of a plan, in several processes: the answers, their ranges, the map."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from overt.data.results.plan_row import Answer, MapCell, Varied
+from overt.planning.assumptions import with_value
+from overt.planning.control import Kind
+from overt.planning.search import Search, Shown
+from overt.planning.setting import Setting
+
+T = TypeVar("T")
+
+VARIED: tuple[Kind, ...] = ("no capping", "polca")  # whose answers are shown over the ranges
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The answers of one setting, and the row to draw with the same row without a budget."""
+
+    budget_w: float
+    peak_share: float
+    answers: tuple[Answer, ...]
+    shown: Shown | None
+
+
+def answered(setting: Setting, kinds: Sequence[Kind]) -> Found:
+    """The largest row under each policy; that of the first one that has any is to be drawn."""
+    search = Search(setting)
+    policies = [dataclasses.replace(setting.policy, kind=kind) for kind in kinds]
+    answers = tuple(search.largest(policy) for policy in policies)
+    drawn = next((pair for pair in zip(policies, answers, strict=True) if pair[1].servers), None)
+    shown = search.trial(drawn[0], drawn[1].servers) if drawn else None
+    return Found(search.budget_w, search.peak_share, answers, shown)
+
+
+def varied(setting: Setting, name: str, value: float) -> Varied:
+    """The answers where one assumption has another value; name "": as it stands."""
+    other = with_value(setting, name, value) if name else setting
+    search = Search(other)
+    return Varied(
+        name=name,
+        value=value,
+        days=setting.load.days,
+        peak_share=search.peak_share,
+        servers={
+            kind: search.largest(dataclasses.replace(setting.policy, kind=kind)).servers for kind in VARIED
+        },
+    )
+
+
+def mapped(setting: Setting, servers: int, budget_w: float, t1: float, t2s: Sequence[float]) -> list[MapCell]:
+    """POLCA with other thresholds on a row of so many servers, under the same budget: one column of the
+    map."""
+    search = Search(dataclasses.replace(setting, budget_w=budget_w))
+    cells = []
+    for t2 in t2s:
+        policy = dataclasses.replace(setting.policy, kind="polca", t1=t1, t2=t2)
+        cells.append(MapCell(t1=t1, t2=t2, trial=search.trial(policy, servers).trial))
+    return cells
+
+
+@contextmanager
+def crew(processes: int) -> Iterator[Executor]:
+    """Something that runs functions: other processes, or with one process a thread of this one."""
+    pool: Executor
+    if processes <= 1:
+        pool = ThreadPoolExecutor(1)
+    else:
+        spawn = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(processes, mp_context=spawn, initializer=_collect_less)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _collect_less() -> None:
+    """As the command does: a simulation makes millions of tuples and no circle of garbage."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
+def as_done(futures: Sequence[Future[T]], told: Callable[[int], None]) -> list[T]:
+    """The results in the order of the futures; `told` is called as each is done."""
+    for one in as_completed(futures):
+        one.result()  # an error ends it
+        told(1)
+    return [one.result() for one in futures]

@@ -1,0 +1,327 @@
+"""The row's half of `overt plan`: its options, and how many servers a power budget carries."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from overt.data.errors import InputError
+from overt.data.inference_trace import Trace, read_trace
+from overt.data.progress import Progress
+from overt.data.results.plan_row import Assumed, Course, MapCell, RowPlan, Sent, Varied
+from overt.data.text import short_percent
+from overt.planning.assumptions import ASSUMPTIONS, value_of, with_value
+from overt.planning.control import KINDS, Command, Policy
+from overt.planning.jobs import VARIED, Found, answered, as_done, crew, mapped, varied
+from overt.planning.load import Load
+from overt.planning.search import Shown
+from overt.planning.setting import Limits, Setting
+from overt.tasks.config import Config, Option, by_role
+from overt.tasks.how_many import read_rate
+from overt.tasks.plan_assumed import Stated, inside, read_assumed
+from overt.workers.processes import processors
+
+ROW = "The row under a power budget"
+POLICY = "The power policy (after POLCA)"
+
+_KINDS = ("high", "low")
+_LIMITS = ("high_p50", "high_p99", "low_p50", "low_p99")
+_FIGURES = (
+    *("t1", "t2", "hysteresis", "low_mhz", "low_mhz_2", "high_mhz", "brake_mhz"),
+    *("telemetry_s", "cap_s", "brake_s"),
+)
+_MOST_SENT = 200  # commands that are kept one by one
+_MAP_T1 = (0.70, 0.75, 0.80, 0.85)
+_MAP_T2 = (0.84, 0.89, 0.94, 0.98)
+_RANGE_DAYS = 1.0
+_WEEKDAYS = 5  # after which the weekend comes
+
+
+class RowConfig(Config):
+    kind: ClassVar[str] = "plan"
+
+    row: Annotated[
+        int | None,
+        Option(
+            "How many servers the row was built for, such as 40.", ROW, min=1, max=2000, metavar="SERVERS"
+        ),
+    ] = None
+    budget: Annotated[
+        float | None,
+        Option(
+            "The row's power budget in kW. Default: what makes the peak of the row as it is 79% of it "
+            "(--assume peak_share=79%), as in the paper.",
+            ROW,
+            metavar="KW",
+            min=0.001,
+            max=1e6,
+        ),
+    ] = None
+    trace: Annotated[
+        tuple[str, ...],
+        Option(
+            "A trace of requests (Azure's columns TIMESTAMP, ContextTokens, GeneratedTokens): it is repeated "
+            "and scaled to the row. Default: a seeded generator.",
+            ROW,
+            metavar="[high=|low=]FILE",
+        ),
+    ] = ()
+    days: Annotated[float, Option("Days that are simulated; day 0 is a Monday.", ROW, min=0.01, max=366)] = (
+        1.0
+    )
+    assume: Annotated[
+        tuple[str, ...],
+        Option(
+            "A number that no public source gives: NAME=VALUE, or its range NAME=LOW..HIGH. Without any, all "
+            "names with their ranges are printed.",
+            ROW,
+            metavar="NAME=VALUE",
+        ),
+    ] = ()
+    ranges: Annotated[
+        bool,
+        Option("Answer for both ends of the range of each assumption.", ROW, flag="--ranges/--no-ranges"),
+    ] = True
+    range_days: Annotated[
+        float, Option("Days that are simulated for each end of a range.", ROW, min=0.01, max=366)
+    ] = _RANGE_DAYS
+    map: Annotated[bool, Option("What other thresholds T1 and T2 give.", ROW, flag="--map/--no-map")] = True
+    processes: Annotated[
+        int | None, Option("Processes that simulate. Default: one for each core.", ROW, min=1, max=256)
+    ] = None
+    t1: Annotated[str, Option("Above it low priority is capped.", POLICY, metavar="SHARE")] = "80%"
+    t2: Annotated[
+        str, Option("Above it low priority is capped lower, then high priority.", POLICY, metavar="SHARE")
+    ] = "89%"
+    hysteresis: Annotated[
+        str, Option("How far below a threshold its cap is released.", POLICY, metavar="SHARE")
+    ] = "5%"
+    low_mhz: Annotated[float, Option("Clock of low priority above T1.", POLICY, min=1)] = Policy().low_mhz
+    low_mhz_2: Annotated[float, Option("Clock of low priority above T2.", POLICY, min=1)] = Policy().low_mhz_2
+    high_mhz: Annotated[float, Option("Clock of high priority above T2.", POLICY, min=1)] = Policy().high_mhz
+    brake_mhz: Annotated[float, Option("Clock of all under the brake.", POLICY, min=1)] = Policy().brake_mhz
+    telemetry: Annotated[
+        float, Option("Seconds between two readings of the row's power.", POLICY, min=0.1, max=3600)
+    ] = Policy().telemetry_s
+    cap_delay: Annotated[float, Option("Seconds until a cap lands.", POLICY, min=0, max=3600)] = (
+        Policy().cap_s
+    )
+    brake_delay: Annotated[float, Option("Seconds until the brake lands.", POLICY, min=0, max=3600)] = (
+        Policy().brake_s
+    )
+    high_p50: Annotated[
+        str, Option("Least rise of high priority's median latency that counts.", POLICY, metavar="SHARE")
+    ] = "1%"
+    high_p99: Annotated[str, Option("The same of its 99% point.", POLICY, metavar="SHARE")] = "5%"
+    low_p50: Annotated[str, Option("The same of low priority's median.", POLICY, metavar="SHARE")] = "5%"
+    low_p99: Annotated[str, Option("The same of its 99% point.", POLICY, metavar="SHARE")] = "50%"
+    seed: Annotated[int, Option("Of every draw.", ROW, min=0)] = 0
+
+
+def planned_row(config: RowConfig, progress: Progress) -> RowPlan:
+    """How many servers the budget of a row carries.
+
+    Raises:
+        InputError: no row, thresholds that cross, a wrong share, trace or assumption.
+    """
+    stated = read_assumed(config.assume)
+    setting = setting_of(config, stated)
+    short = _short(setting, config.range_days)
+    ranges = ranges_of(stated, short) if config.ranges else []
+    base = [("", 0.0)] if ranges and short != setting else []
+    columns = [t1 for t1 in _MAP_T1 if config.map]
+    with (
+        crew(config.processes or processors()) as pool,
+        progress.stage("rows", 1 + len(base) + len(ranges) + len(columns)) as advance,
+    ):
+        first = pool.submit(answered, setting, ("polca", *(kind for kind in KINDS if kind != "polca")))
+        around = [pool.submit(varied, short, name, value) for name, value in [*base, *ranges]]
+        (found,) = as_done([first], advance)
+        servers = max(1, found.answers[0].servers)
+        cells = [
+            pool.submit(mapped, setting, servers, found.budget_w, t1, [t2 for t2 in _MAP_T2 if t2 > t1])
+            for t1 in columns
+        ]
+        ends = as_done(around, advance)
+        grid = [cell for column in as_done(cells, advance) for cell in column]
+    return _told(setting, stated, found, ends[: len(base)], ends[len(base) :], grid)
+
+
+def ranges_of(stated: Mapping[str, Stated], setting: Setting) -> list[tuple[str, float]]:
+    """The ends of all ranges that can make a difference in this setting."""
+    idle = set()
+    if setting.budget_w is not None:
+        idle.add("peak_share")
+    if setting.load.days <= _WEEKDAYS:
+        idle.add("weekend")
+    if None not in setting.load.traces:
+        idle.add("burst")
+    return [(name, end) for name, said in stated.items() if name not in idle for end in said.range]
+
+
+# -- what is asked ------------------------------------------------------------------------------------------
+
+
+def setting_of(config: RowConfig, stated: Mapping[str, Stated]) -> Setting:
+    """The row that the options describe.
+
+    Raises:
+        InputError: no row, shares that are none, thresholds that cross, clocks out of order, a wrong trace.
+    """
+    if config.row is None:
+        raise InputError("no row was given", fix="Say how many servers it was built for: --row 40")
+    setting = Setting(
+        row=config.row,
+        budget_w=config.budget * 1000 if config.budget is not None else None,
+        policy=policy_of(config),
+        limits=Limits(**{name: _share(config, name, most=1000.0) for name in _LIMITS}),
+        load=Load(seed=config.seed, days=config.days, traces=_traces(config)),
+    )
+    if config.budget is not None and stated["peak_share"].value is not None:
+        raise InputError(
+            "--budget and --assume peak_share both say what the budget is", fix="Leave one of them out."
+        )
+    for name, said in stated.items():
+        setting = with_value(setting, name, inside(value_of(setting, name), said, ASSUMPTIONS[name]))
+    top = setting.model.top_mhz
+    if max(config.low_mhz, config.high_mhz) > top:
+        raise InputError(f"a cap lies above the top clock of {top:g} MHz", fix="Give a lower clock.")
+    return setting
+
+
+def policy_of(config: RowConfig) -> Policy:
+    """The figures of the policy.
+
+    Raises:
+        InputError: they contradict each other.
+    """
+    t1, t2, hysteresis = (_share(config, name) for name in ("t1", "t2", "hysteresis"))
+    if not 0 < t1 < t2 <= 1:
+        raise InputError(
+            f"the thresholds cross: --t1 is {short_percent(t1)} and --t2 {short_percent(t2)} of the budget",
+            fix="T1 lies below T2, and T2 not above 100%: --t1 80% --t2 89%",
+        )
+    if hysteresis >= t1:
+        raise InputError(
+            f"--hysteresis {short_percent(hysteresis)} is not less than --t1 {short_percent(t1)}: no cap "
+            "would ever be released",
+            fix="For instance: --hysteresis 5%",
+        )
+    clocks = (config.brake_mhz, config.low_mhz_2, config.low_mhz)
+    if sorted(clocks) != list(clocks) or config.brake_mhz > config.high_mhz:
+        raise InputError(
+            "the clocks are out of order",
+            fix="--brake-mhz is the lowest, --low-mhz-2 (above T2) is not above --low-mhz (above T1), for "
+            "instance 288, 1110 and 1275",
+        )
+    return Policy(
+        t1=t1,
+        t2=t2,
+        hysteresis=hysteresis,
+        low_mhz=config.low_mhz,
+        low_mhz_2=config.low_mhz_2,
+        high_mhz=config.high_mhz,
+        brake_mhz=config.brake_mhz,
+        telemetry_s=config.telemetry,
+        cap_s=config.cap_delay,
+        brake_s=config.brake_delay,
+    )
+
+
+def _share(config: RowConfig, name: str, most: float = 1.0) -> float:
+    return read_rate(getattr(config, name), config.fields()[name].flag, most) or 0.0
+
+
+def _traces(config: RowConfig) -> tuple[Trace | None, Trace | None]:
+    """The traces of high and of low priority.
+
+    Raises:
+        InputError: a priority is named twice, or a trace cannot be read.
+    """
+    named = by_role(config.trace, "--trace", frozenset({"high", "low"}))
+    read = {file: read_trace(Path(file)) for file in dict.fromkeys(named.values())}
+    files = (named.get("high", named.get("")), named.get("low", named.get("")))
+    return tuple(read[file] if file is not None else None for file in files)  # type: ignore[return-value]
+
+
+# -- what is told -------------------------------------------------------------------------------------------
+
+
+def _short(setting: Setting, days: float) -> Setting:
+    """The setting with less of its load: its busiest hour comes every day."""
+    load = dataclasses.replace(setting.load, days=min(setting.load.days, days))
+    return dataclasses.replace(setting, load=load)
+
+
+def _told(
+    setting: Setting,
+    stated: Mapping[str, Stated],
+    found: Found,
+    base: Sequence[Varied],
+    ends: Sequence[Varied],
+    cells: Sequence[MapCell],
+) -> RowPlan:
+    answers = {answer.policy: answer.servers for answer in found.answers}
+    all_ends = [answers, *(end.servers for end in ends)]
+    drawn = found.shown
+    return RowPlan(
+        row=setting.row,
+        budget_w=found.budget_w,
+        budget_by="stated" if setting.budget_w else "peak share",
+        peak_share=found.peak_share,
+        days=setting.load.days,
+        load=_load_said(setting.load),
+        seed=setting.load.seed,
+        figures={name: getattr(setting.policy, name) for name in _FIGURES},
+        limits={name: getattr(setting.limits, name) for name in _LIMITS},
+        assumed=tuple(_assumed(setting, name, said) for name, said in stated.items()),
+        answers=found.answers,
+        base=tuple(base),
+        varied=tuple(ends),
+        span={
+            kind: (min(one[kind] for one in all_ends), max(one[kind] for one in all_ends)) for kind in VARIED
+        },
+        map=tuple(cells),
+        courses=_courses(drawn, found.budget_w) if drawn else (),
+        sent=tuple(_sent(command) for command in drawn.measured.commands[:_MOST_SENT]) if drawn else (),
+    )
+
+
+def _load_said(load: Load) -> str:
+    """Where the requests come from."""
+    names = [trace.name if trace is not None else None for trace in load.traces]
+    if names == [None, None]:
+        return "a seeded generator, with the sizes of Azure's trace of conversations"
+    said = [f"{kind} priority: {name or 'the generator'}" for kind, name in zip(_KINDS, names, strict=True)]
+    return names[0] if names[0] == names[1] and names[0] else "; ".join(said)
+
+
+def _assumed(setting: Setting, name: str, said: Stated) -> Assumed:
+    row = ASSUMPTIONS[name]
+    value = value_of(setting, name)
+    if said.value is not None:
+        return Assumed(name=name, value=value, range=(), unit=row.unit, source="stated")
+    return Assumed(name=name, value=value, range=said.range, unit=row.unit, source=row.source)
+
+
+def _courses(drawn: Shown, budget_w: float) -> tuple[Course, ...]:
+    """The power of the row to draw, and of the same row without a budget."""
+    both = ((drawn.trial.policy, drawn.measured), ("without a budget", drawn.free))
+    return tuple(
+        Course(
+            name=name,
+            servers=drawn.trial.servers,
+            hours=tuple(round(at, 4) for at in (measured.series[:, 0] / 3600).tolist()),
+            mean=tuple(round(share, 5) for share in (measured.series[:, 1] / budget_w).tolist()),
+            highest=tuple(round(share, 5) for share in (measured.series[:, 2] / budget_w).tolist()),
+        )
+        for name, measured in both
+    )
+
+
+def _sent(command: Command) -> Sent:
+    return Sent(
+        sent=command.sent, lands=command.lands, group=command.group, mhz=command.mhz, share=command.share
+    )
