@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from overt.data.results.plan_row import Answer, MapCell, Varied
+from overt.data.results.plan_row import Answer, MapCell, Trial, Varied
 from overt.planning.assumptions import with_value
-from overt.planning.control import Kind
+from overt.planning.control import KINDS, Kind
 from overt.planning.search import Search, Shown
 from overt.planning.setting import Setting
 
@@ -55,6 +55,21 @@ def varied(setting: Setting, name: str, value: float) -> Varied:
             kind: search.largest(dataclasses.replace(setting.policy, kind=kind)).servers for kind in VARIED
         },
     )
+
+
+def held_out(
+    setting: Setting, budget_w: float, answers: Sequence[Answer], seed: int
+) -> list[tuple[str, Trial]]:
+    """Whether the answers still keep the limits under another draw of the load, by policy."""
+    load = dataclasses.replace(setting.load, seed=seed)
+    search = Search(dataclasses.replace(setting, budget_w=budget_w, load=load))
+    policies = {kind: dataclasses.replace(setting.policy, kind=kind) for kind in KINDS}
+    return [
+        (answer.policy, search.trial(policy, answer.servers).trial)
+        for answer in answers
+        for kind, policy in policies.items()
+        if answer.servers and kind == answer.policy
+    ]
 
 
 def mapped(setting: Setting, servers: int, budget_w: float, t1: float, t2s: Sequence[float]) -> list[MapCell]:

@@ -10,11 +10,21 @@ from typing import Annotated, ClassVar
 from overt.data.errors import InputError
 from overt.data.inference_trace import Trace, read_trace
 from overt.data.progress import Progress
-from overt.data.results.plan_row import Assumed, Course, MapCell, RowPlan, Sent, Varied
+from overt.data.results.plan_row import (
+    Answer,
+    Assumed,
+    Course,
+    HeldOut,
+    MapCell,
+    RowPlan,
+    Sent,
+    Trial,
+    Varied,
+)
 from overt.data.text import short_percent
 from overt.planning.assumptions import ASSUMPTIONS, value_of, with_value
 from overt.planning.control import KINDS, Command, Policy
-from overt.planning.jobs import VARIED, Found, answered, as_done, crew, mapped, varied
+from overt.planning.jobs import VARIED, Found, answered, as_done, crew, held_out, mapped, varied
 from overt.planning.load import Load
 from overt.planning.search import Shown
 from overt.planning.setting import Limits, Setting
@@ -80,6 +90,9 @@ class RowConfig(Config):
             metavar="NAME=VALUE",
         ),
     ] = ()
+    draws: Annotated[
+        int, Option("Other draws of the load on which the answers are tried.", ROW, min=0, max=100)
+    ] = 4
     ranges: Annotated[
         bool,
         Option("Answer for both ends of the range of each assumption.", ROW, flag="--ranges/--no-ranges"),
@@ -134,7 +147,7 @@ def planned_row(config: RowConfig, progress: Progress) -> RowPlan:
     columns = [t1 for t1 in _MAP_T1 if config.map]
     with (
         crew(config.processes or processors()) as pool,
-        progress.stage("rows", 1 + len(base) + len(ranges) + len(columns)) as advance,
+        progress.stage("rows", 1 + len(base) + len(ranges) + len(columns) + config.draws) as advance,
     ):
         first = pool.submit(answered, setting, ("polca", *(kind for kind in KINDS if kind != "polca")))
         around = [pool.submit(varied, short, name, value) for name, value in [*base, *ranges]]
@@ -144,9 +157,14 @@ def planned_row(config: RowConfig, progress: Progress) -> RowPlan:
             pool.submit(mapped, setting, servers, found.budget_w, t1, [t2 for t2 in _MAP_T2 if t2 > t1])
             for t1 in columns
         ]
+        others = [
+            pool.submit(held_out, setting, found.budget_w, found.answers, setting.load.seed + number)
+            for number in range(1, config.draws + 1)
+        ]
         ends = as_done(around, advance)
+        held = [pair for pairs in as_done(others, advance) for pair in pairs]
         grid = [cell for column in as_done(cells, advance) for cell in column]
-    return _told(setting, stated, found, ends[: len(base)], ends[len(base) :], grid)
+    return _told(setting, stated, found, ends[: len(base)], ends[len(base) :], held, grid)
 
 
 def ranges_of(stated: Mapping[str, Stated], setting: Setting) -> list[tuple[str, float]]:
@@ -261,6 +279,7 @@ def _told(
     found: Found,
     base: Sequence[Varied],
     ends: Sequence[Varied],
+    held: Sequence[tuple[str, Trial]],
     cells: Sequence[MapCell],
 ) -> RowPlan:
     answers = {answer.policy: answer.servers for answer in found.answers}
@@ -278,6 +297,7 @@ def _told(
         limits={name: getattr(setting.limits, name) for name in _LIMITS},
         assumed=tuple(_assumed(setting, name, said) for name, said in stated.items()),
         answers=found.answers,
+        held_out=tuple(_held(answer, held) for answer in found.answers if answer.servers and held),
         base=tuple(base),
         varied=tuple(ends),
         span={
@@ -304,6 +324,18 @@ def _assumed(setting: Setting, name: str, said: Stated) -> Assumed:
     if said.value is not None:
         return Assumed(name=name, value=value, range=(), unit=row.unit, source="stated")
     return Assumed(name=name, value=value, range=said.range, unit=row.unit, source=row.source)
+
+
+def _held(answer: Answer, held: Sequence[tuple[str, Trial]]) -> HeldOut:
+    trials = [trial for policy, trial in held if policy == answer.policy]
+    return HeldOut(
+        policy=answer.policy,
+        servers=answer.servers,
+        draws=len(trials),
+        kept=sum(trial.kept for trial in trials),
+        with_brake=sum(trial.brakes > 0 for trial in trials),
+        worst_peak=max(trial.peak_share for trial in trials),
+    )
 
 
 def _courses(drawn: Shown, budget_w: float) -> tuple[Course, ...]:

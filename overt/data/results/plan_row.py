@@ -67,6 +67,20 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HeldOut:
+    """The answer of one policy on other draws of the load, which took no part in finding it: on `kept` of
+    `draws` it keeps the limits, `with_brake` of them used the brake. `worst_peak` is the highest reading of
+    all, as a share of the budget."""
+
+    policy: str
+    servers: int
+    draws: int
+    kept: int
+    with_brake: int
+    worst_peak: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Assumed:
     """A number that no public source gives: its value here, the range that was tried ((), where it was stated
     as one value), its unit and where both come from."""
@@ -144,6 +158,7 @@ class RowPlan:
     limits: dict[str, float]
     assumed: tuple[Assumed, ...] = ()
     answers: tuple[Answer, ...] = ()
+    held_out: tuple[HeldOut, ...] = ()
     base: tuple[Varied, ...] = ()
     varied: tuple[Varied, ...] = ()
     span: dict[str, tuple[int, int]]
