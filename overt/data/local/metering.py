@@ -29,7 +29,7 @@ _PATIENCE_S = 1.0  # that the run waits for the thread
 _MOST_FAILURES = 50  # readings that fail, one after the other, before a GPU is given up
 _DIVIDED = "it is divided by MIG: the readings are those of the whole GPU"
 
-# -- one GPU ---------------------------------------------------------------------------------------------------
+# -- one GPU -------------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -134,7 +134,7 @@ class Gauge:
             self._notes.append(f"it was measured until it could not be read any more: {why}")
 
 
-# -- all of a command ------------------------------------------------------------------------------------------
+# -- all of a command ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +184,8 @@ class Meter:
             device, workers: as in `overt.data.local.nvml.used`.
         """
         if not device.startswith("cuda") and device != "auto":
-            self.not_measured(
-                f"the local models worked on {_in_words(device)}, and only NVIDIA GPUs are measured"
-            )
+            where = {"cpu": "the CPU", "mps": "an Apple GPU"}.get(device, f"the device {device}")
+            self.not_measured(f"the local models worked on {where}, and only NVIDIA GPUs are measured")
             return
         asked = _Asked(device, workers)
         with self._turn:
@@ -222,7 +221,7 @@ class Meter:
                 self._write([PowerLine(session="", number=0, at=time.time(), why=why) for why in self._whys])
             self._is_over = True
 
-    # -- the thread -------------------------------------------------------------------------------------------
+    # -- the thread ------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         try:
@@ -293,11 +292,7 @@ class Meter:
                 append(self._folder, numbered)
 
 
-def _in_words(device: str) -> str:
-    return {"cpu": "the CPU", "mps": "an Apple GPU"}.get(device, f"the device {device}")
-
-
-# -- where commands work ---------------------------------------------------------------------------------------
+# -- where commands work -------------------------------------------------------------------------------------
 
 _meter: ContextVar[Meter | None] = ContextVar("meter", default=None)
 
@@ -315,7 +310,7 @@ def measuring(folder: Path, work: str = RUN) -> Iterator[Meter]:
 
 
 def works_on(device: str, workers: int = 0) -> None:
-    """A model is about to be loaded onto a device, for the command that measures, if one does (see `Meter`)."""
+    """A model is about to be loaded onto a device (see `Meter.works_on`); said to whoever measures."""
     if (meter := _meter.get()) is not None:
         meter.works_on(device, workers)
 

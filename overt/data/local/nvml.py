@@ -1,14 +1,14 @@
 """NVIDIA GPUs as their driver's library NVML tells of them: which there are, what they draw.
 
-It is read through `pynvml` (extra `power`), which is imported when a driver is opened. By NVIDIA's reference of
-its API (docs.nvidia.com/deploy/nvml-api, device queries):
+It is read through `pynvml` (extra `power`), which is imported when a driver is opened. By NVIDIA's reference
+of its API (docs.nvidia.com/deploy/nvml-api, device queries):
 
-- The power is that of the whole board, in milliwatts. On Ampere and later it is the mean of the last second; on
-  GA100 (A100) and older GPUs it is what is drawn at that moment. The sensor of A100 and H100 looks at a quarter of
-  the time (arXiv 2312.02741), so a short peak may be in no reading.
-- The counter of energy, of Volta and later, counts millijoules since the driver was loaded, so it begins again
-  when that is loaded anew. It moves every few hundredths of a second.
-- Both are those of the physical GPU: of an instance of MIG there are none.
+- The power is that of the whole board, in milliwatts. On Ampere and later it is the mean of the last second;
+  on GA100 (A100) and older GPUs it is what is drawn at that moment. The sensor of A100 and H100 looks at a
+  quarter of the time (arXiv 2312.02741), so a short peak may be in no reading.
+- The counter of energy, of Volta and later, counts millijoules since the driver was loaded, so it begins
+  again when that is loaded anew. It moves in steps of some 10 ms or more.
+- Both are read of the physical GPU, not of an instance of MIG.
 """
 
 from __future__ import annotations
@@ -48,8 +48,11 @@ class Unread(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
-    """A GPU that this process may use. index: as nvidia-smi counts. handle: NVML's. instances: the UUIDs of its
-    instances, where MIG divides it. is_divided: whether MIG does."""
+    """A GPU that this process may use.
+
+    index: as nvidia-smi counts. handle: NVML's. is_divided: whether MIG divides it. instances: the UUIDs
+        of the parts.
+    """
 
     index: int
     name: str
@@ -78,8 +81,8 @@ class Driver:
         self._ask("nvmlInit")
 
     def gpus(self) -> list[Gpu]:
-        """The GPUs in the order of nvidia-smi, without those that this user may not use or that are lost, which
-        CUDA does not count either.
+        """The GPUs in the order of nvidia-smi, without those that this user may not use or that are lost:
+        CUDA does not count them either.
 
         Raises:
             Unread: there is none.
@@ -164,11 +167,11 @@ class Driver:
         return found
 
 
-# -- which of them a model uses --------------------------------------------------------------------------------
+# -- which of them a model uses ------------------------------------------------------------------------------
 
 _UNORDERED = (
-    "CUDA counts the different GPUs of this machine by their speed, and it is not known which one is meant, so "
-    "all are measured; with CUDA_DEVICE_ORDER=PCI_BUS_ID it would be"
+    "CUDA counts the different GPUs of this machine by their speed, so it is not known which one was used, "
+    "and all are measured; with CUDA_DEVICE_ORDER=PCI_BUS_ID it is known"
 )
 
 

@@ -1,9 +1,9 @@
 """What GPUs drew while a run's local models worked: RUN/power.jsonl, some lines a minute for each GPU.
 
-A line holds one stretch of one GPU, and all lines add up: those of the run and of its resumes, so that the time
-between two processes is in none. A process that is killed loses its last stretch. Commands that come back to a
-complete run, such as `overt score`, name their work, and are told apart. The manifest has the totals: `power`
-of the run itself, `power_after` by the work of those commands.
+A line holds one stretch of one GPU, and all lines add up: those of the run and of its resumes, so that the
+time between two processes is in none. A process that is killed loses its last stretch. Commands that come
+back to a complete run, such as `overt score`, name their work, and are told apart. The manifest has the
+totals: `power` of the run itself, `power_after` by the work of those commands.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class MeasuredPower:
         return sum(known) if known else None
 
 
-# -- reading ---------------------------------------------------------------------------------------------------
+# -- reading -------------------------------------------------------------------------------------------------
 
 
 def read_power(folder: Path, work: str = RUN) -> MeasuredPower | None:
@@ -220,7 +220,7 @@ def _sum(values: Iterable[float | None]) -> float | None:
     return round(sum(known), 3) if known else None
 
 
-# -- writing ---------------------------------------------------------------------------------------------------
+# -- writing -------------------------------------------------------------------------------------------------
 
 
 def append(folder: Path, lines: Iterable[PowerLine]) -> None:
