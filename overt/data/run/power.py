@@ -102,8 +102,7 @@ class MeasuredPower:
     @property
     def energy_j(self) -> float | None:
         """Joules of all GPUs; None where none was measured."""
-        known = [device.energy_j for device in self.devices if device.energy_j is not None]
-        return sum(known) if known else None
+        return _sum(device.energy_j for device in self.devices)
 
 
 # -- reading -------------------------------------------------------------------------------------------------
@@ -197,7 +196,7 @@ def _device(rows: Sequence[PowerLine]) -> DevicePower:
     seconds = sum(row.seconds for row in rows)
     energy = _sum(row.energy_j for row in rows)
     ways = {row.by for row in rows if row.by}
-    before = [row.before_w for row in rows if row.before_w is not None]
+    before = _known(row.before_w for row in rows)
     return DevicePower(
         device=last.device,
         index=last.index,
@@ -205,19 +204,23 @@ def _device(rows: Sequence[PowerLine]) -> DevicePower:
         seconds=round(seconds, 3),
         energy_j=energy,
         mean_w=round(energy / seconds, 3) if energy is not None and seconds > 0 else None,
-        max_w=max((row.max_w for row in rows if row.max_w is not None), default=None),
+        max_w=max(_known(row.max_w for row in rows), default=None),
         samples=sum(row.samples for row in rows),
-        by=ways.pop() if len(ways) == 1 else "both" if ways else "",
+        by="both" if len(ways) > 1 else next(iter(ways), ""),
         sampled_j=_sum(row.sampled_j for row in rows),
         before_w=round(sum(before) / len(before), 3) if before else None,
-        limit_w=next((row.limit_w for row in reversed(rows) if row.limit_w is not None), None),
+        limit_w=next(iter(_known(row.limit_w for row in reversed(rows))), None),
         notes=tuple(dict.fromkeys(note for row in rows for note in row.notes)),
     )
 
 
 def _sum(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
+    known = _known(values)
     return round(sum(known), 3) if known else None
+
+
+def _known(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
 
 
 # -- writing -------------------------------------------------------------------------------------------------
