@@ -193,6 +193,7 @@ def print_unfinished(run: Run, *, as_json: bool) -> None:
         print_json(found)
         return
     print(f"{run.folder}: not complete. Go on with:\n    overt {run.kind} --resume {run.folder}")
+    print_lines(console(), list(power_lines(run.folder)))
 
 
 def print_samples(folder: Path, samples: int, drops: int) -> None:

