@@ -198,7 +198,6 @@ def _device(rows: Sequence[PowerLine]) -> DevicePower:
     last = rows[-1]
     seconds = sum(row.seconds for row in rows)
     energy = _sum(row.energy_j for row in rows)
-    ways = {row.by for row in rows if row.by}
     before = _known(row.before_w for row in rows)
     return DevicePower(
         device=last.device,
@@ -209,12 +208,17 @@ def _device(rows: Sequence[PowerLine]) -> DevicePower:
         mean_w=round(energy / seconds, 3) if energy is not None and seconds > 0 else None,
         max_w=max(_known(row.max_w for row in rows), default=None),
         samples=sum(row.samples for row in rows),
-        by="both" if len(ways) > 1 else next(iter(ways), ""),
+        by=_way(rows),
         sampled_j=_sum(row.sampled_j for row in rows),
         before_w=round(sum(before) / len(before), 3) if before else None,
         limit_w=next(iter(_known(row.limit_w for row in reversed(rows))), None),
         notes=tuple(dict.fromkeys(note for row in rows for note in row.notes)),
     )
+
+
+def _way(rows: Sequence[PowerLine]) -> By:
+    ways = {row.by for row in rows if row.by}
+    return "both" if len(ways) > 1 else next(iter(ways), "")
 
 
 def _sum(values: Iterable[float | None]) -> float | None:
