@@ -143,24 +143,22 @@ def power_facts(folder: Path) -> dict[str, Json]:
 
 
 def _read(folder: Path) -> tuple[list[PowerLine], int]:
-    """The lines of a run's folder, each once, and the number of those that cannot be read: a process may have
-    been killed within one."""
+    """The lines of a run's folder, and the number of those that cannot be read: a process may have been killed
+    within one."""
     path = folder / FILE
     if not path.exists():
         return [], 0
-    read, found, damaged = line_reader(PowerLine), dict[tuple[str, int], PowerLine](), 0
+    read, found, damaged = line_reader(PowerLine), list[PowerLine](), 0
     with speaking_os_errors(f"cannot read {FILE}"):
         rows = path.read_bytes().splitlines()
     for row in rows:
         if not row.strip():
             continue
         try:
-            line = read(row)
+            found.append(read(row))
         except (ValueError, TypeError, AttributeError, RecursionError):
             damaged += 1
-            continue
-        found.setdefault((line.session, line.number), line)
-    return list(found.values()), damaged
+    return found, damaged
 
 
 def _total(lines: Sequence[PowerLine], damaged: int) -> MeasuredPower:
