@@ -143,8 +143,8 @@ def power_facts(folder: Path) -> dict[str, Json]:
 
 
 def _read(folder: Path) -> tuple[list[PowerLine], int]:
-    """The lines of a run's folder, and the number of those that cannot be read: a process may have been killed
-    within one."""
+    """The lines of a run's folder, and the number of those that cannot be read, since a process may have been
+    killed within one."""
     path = folder / FILE
     if not path.exists():
         return [], 0
