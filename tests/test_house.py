@@ -55,7 +55,7 @@ HEAVY = (
     "torch", "transformers", "diffusers", "accelerate", "openai", "aiohttp", "datasets", "pandas", "pyarrow",
     "numpy", "msgspec", "scipy", "sklearn", "ray", "model2vec", "PIL",
     "better_profanity", "profanity_check", "matplotlib", "jinja2", "open_clip", "nudenet", "onnxruntime",
-    "starlette", "uvicorn", "inspect_ai", "ray",
+    "starlette", "uvicorn", "inspect_ai", "ray", "pynvml",
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from overt.cli.options import command
+from overt.cli.power import power_lines
 from overt.cli.tables import console, print_json, print_lines, print_table
 from overt.data.errors import RunError
 from overt.data.gold_table import gold_table
@@ -45,7 +46,7 @@ def print_summary(run: Run, *, as_json: bool) -> None:
             to.print(table.caption, markup=False)
             print_table(to, table)
             to.print()
-    print_lines(to, [*_facts(run), *_gold(manifest)])
+    print_lines(to, [*_facts(run), *_gold(manifest), *power_lines(run.folder, 12)])
     print_lines(to, [f"note        {note}" for note in manifest.notes], style="yellow")
     if manifest.missing:
         wanted = manifest.kept + manifest.missing
@@ -192,6 +193,7 @@ def print_unfinished(run: Run, *, as_json: bool) -> None:
         print_json(found)
         return
     print(f"{run.folder}: not complete. Go on with:\n    overt {run.kind} --resume {run.folder}")
+    print_lines(console(), list(power_lines(run.folder)))
 
 
 def print_samples(folder: Path, samples: int, drops: int) -> None:

@@ -11,6 +11,7 @@ import typer
 
 from overt.cli.episodes import print_episodes
 from overt.cli.options import command
+from overt.cli.power import power_lines
 from overt.cli.tables import cell_text, console, counted_cell, print_json, print_lines, print_table
 from overt.data.progress import make_progress
 from overt.data.results.files import read_episodes, read_summary
@@ -79,6 +80,7 @@ def print_run(run: Run, *, as_json: bool) -> None:
     if summary.as_asked:
         print_lines(to, list(as_asked_lines(summary.as_asked)))
     print_lines(to, [f"{calls_line(manifest.calls)}, {manifest.seconds['run']:.1f} s"])
+    print_lines(to, list(power_lines(folder)))
     print_lines(to, [f"note   {note}" for note in manifest.notes], style="yellow")
     print_lines(to, list(_warnings(run)), style="bold red")
     print_lines(to, [f"next   {'' if judged else _to_score(run, summary)}overt report {folder}"])

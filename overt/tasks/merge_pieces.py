@@ -15,12 +15,14 @@ from overt.data.progress import Progress
 from overt.data.run.files import differences, read_json
 from overt.data.run.finished import Run, open_run
 from overt.data.run.folder import MANIFEST, RunFolder, read_addresses
+from overt.data.run.power import unite_power
 from overt.data.run.record import RunRecord
 from overt.data.run.shards import OPTION, Shard, shard_of
 from overt.data.run.united import batches_left, link_files, unite_journals, united_addresses
 from overt.policies.load import dump_policy, load_policy
 
 MERGED = "merged"  # of the manifest: what a run was merged of
+_STAYS = ("explain",)  # what is not merged, and so what GPUs drew for it neither
 
 
 @dataclass(frozen=True)
@@ -199,7 +201,8 @@ def is_new(merging: Merging, folder: RunFolder, progress: Progress) -> bool:
 
 
 def united(merging: Merging, folder: RunFolder, progress: Progress) -> list[str]:
-    """Unites journals and pictures in the folder of the whole run. Returns notes on damaged rows."""
+    """Unites journals, pictures and what GPUs drew in the folder of the whole run. Returns notes on what is
+    damaged or gone."""
     notes = []
     folders = [piece.folder for piece in merging.pieces]
     with progress.stage("merge", len(folders)) as advance:
@@ -212,6 +215,8 @@ def united(merging: Merging, folder: RunFolder, progress: Progress) -> list[str]
                     f"{piece.name}: {count} damaged rows of its journal were left out; what they held is "
                     "asked again when the run is resumed"
                 )
+    lost = unite_power(folder.path, folders, keep=lambda work: work not in _STAYS)
+    notes += [f"what GPUs drew for {one} is not in the whole run: its power.jsonl is gone" for one in lost]
     if any(RunFolder(one).decision("calls") for one in folders):
         folder.note_calls()
     return notes

@@ -21,6 +21,7 @@ from overt.calls import Caller, CallerOptions
 from overt.data.chat import Ask, ChatModel
 from overt.data.errors import InputError, NotFinished
 from overt.data.json_types import Json, JsonObject
+from overt.data.local.metering import measuring
 from overt.data.notes import listening
 from overt.data.progress import Advance, Progress
 from overt.data.provider import vocabulary
@@ -29,6 +30,7 @@ from overt.data.records import content_id
 from overt.data.run.finished import Kind, Run, open_run
 from overt.data.run.folder import CODES, JOURNAL, Addresses, RunFolder
 from overt.data.run.images import ImageStore
+from overt.data.run.power import RUN
 from overt.data.run.record import LOG, PolicyRef, RunRecord
 from overt.data.run.shards import shard_of
 from overt.data.secrets import storable
@@ -236,8 +238,7 @@ def working(start: Start, calls: CallerOptions, progress: Progress) -> Iterator[
         folder.check_journal(pay_again=calls.pay_again)
         ImageStore(start.folder).tidy()
         journal = start.folder / JOURNAL
-        with taught_by(calls.codes), Caller(journal, calls, on_progress=progress.calls) as caller:
-            work = Work(folder, caller, progress)
+        with _at_work(folder, RUN, journal, calls, progress) as work:
             for warning in uncovered(start.policy):
                 work.note(warning)
             with listening(work.note), _picked_up(work, f"overt {start.record.kind} --resume {start.folder}"):
@@ -257,10 +258,30 @@ def working_again(run: Run, calls: CallerOptions, progress: Progress, part: str)
     with RunFolder(run.folder) as folder:
         folder.check_journal(pay_again=calls.pay_again, part=part)
         journal = run.folder / JOURNAL
-        with taught_by(calls.codes), Caller(journal, calls, on_progress=progress.calls) as caller:
-            work = Work(folder, caller, progress)
-            with listening(work.note), _picked_up(work, ""):
-                yield work
+        with (
+            _at_work(folder, part, journal, calls, progress) as work,
+            listening(work.note),
+            _picked_up(work, ""),
+        ):
+            yield work
+
+
+@contextlib.contextmanager
+def _at_work(
+    folder: RunFolder, part: str, journal: Path, calls: CallerOptions, progress: Progress
+) -> Iterator[Work]:
+    """Opens the caller, and measures what local GPUs draw until the manifest is written.
+
+    Args:
+        part: of the manifest that a command adds to a complete run; `RUN` for the run itself.
+    """
+    with (
+        taught_by(calls.codes),
+        measuring(folder.path, part) as meter,
+        Caller(journal, calls, on_progress=progress.calls) as caller,
+    ):
+        folder.before_end(meter.close)
+        yield Work(folder, caller, progress)
 
 
 @contextlib.contextmanager

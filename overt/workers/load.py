@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from overt import registry
 from overt.data.errors import InputError
+from overt.data.local.metering import not_measured, works_on
 from overt.data.notes import tell_notes
+from overt.data.plugins.wrapped import inside
 from overt.data.secrets import without_keys
 from overt.workers.parts import Answer
 from overt.workers.spread import Spread, spread_of
@@ -27,6 +29,12 @@ if TYPE_CHECKING:
 def loads_here(group: str, text: str) -> bool:
     """Whether a name means a model of this machine: its class takes a `device`."""
     return bool(registry.taken(group, text, {"device": "cpu"}))
+
+
+def _is_foreign(group: str, text: str) -> bool:
+    """Whether a name means a model of this machine whose class is none of overt's."""
+    name = inside(text)  # the model behind a wrapper
+    return loads_here(group, name) and not registry.resolve(group, name).__module__.startswith("overt.")
 
 
 def load_target(text: str, workers: str = "1", **options: object) -> Target:
@@ -68,10 +76,16 @@ def load_scorer(text: str, workers: str = "1", **options: object) -> Faithfulnes
 def _load(
     group: str, text: str, workers: str, options: Mapping[str, object], make: Callable[..., Answer]
 ) -> Answer:
-    spread = spread_of(workers)
+    spread, device = spread_of(workers), options.get("device")
+    if spread.engine == "here" and _is_foreign(group, text):
+        works_on(str(device or "cuda"))  # our own classes say it when they know
     if spread.engine == "here" or not loads_here(group, text):
         return make(text, **options)
-    _check_device(text, options.get("device"), spread)
+    _check_device(text, device, spread)
+    if spread.engine == "ray":
+        not_measured("the local models worked on a Ray cluster, whose machines are not measured")
+    else:
+        works_on(str(device or "cuda"), spread.count or 1)
     from overt.workers import stand_ins
     from overt.workers.hiring import hire
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from overt.data.errors import InputError
 from overt.data.hub import is_cached, is_hub_id, need_hub
+from overt.data.local.metering import works_on
 from overt.data.text import encodable
 
 if TYPE_CHECKING:
@@ -23,11 +24,17 @@ if TYPE_CHECKING:
 
 def pick_device(asked: str | None, name: str) -> str:
     """The name of a torch device: the given one, or the best available (cuda, mps, cpu). "auto" stays: it
-    spreads a model over all devices.
+    spreads a model over all devices. From now on what the device draws is measured, where a command does so.
 
     Raises:
         InputError: the given device cannot be used.
     """
+    picked = _usable(asked, name)
+    works_on(picked)
+    return picked
+
+
+def _usable(asked: str | None, name: str) -> str:
     import torch
 
     if asked == "auto":

@@ -41,6 +41,7 @@ EXTRAS: Mapping[str, str] = {
     "inspect_ai": "inspect",
     "xllamacpp": "demo-llm",
     "ray": "ray",
+    "pynvml": "power",
 }
 
 
@@ -54,6 +55,7 @@ ADDS: Mapping[str, str] = {
     "view": "overt view: all runs under a folder, in the browser",
     "hub": "data sets and suites by their id on the Hub",
     "ray": "--workers ray: local models on the GPUs of a cluster (with local); overt dedupe --engine ray",
+    "power": "what NVIDIA GPUs of this machine draw while a run works, kept in the run",
     "inspect": "overt's tasks and scorers in Inspect, and its logs",
     "publish": "overt publish: data sets and results to the Hub, with a check of croissant.json",
     "demo-llm": "make demo-llm: a small chat model on this machine",

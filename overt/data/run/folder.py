@@ -5,6 +5,7 @@ RUN/policy.yaml     the effective policy
 RUN/addresses.json  the addresses of its models, and the names of the variables with their keys
 RUN/journal.sqlite  every finished call (overt.data.run.journal)
 RUN/stages/*.jsonl  the records of each stage, and the dropped ones with reasons
+RUN/power.jsonl     what local GPUs drew (overt.data.run.power)
 RUN/dataset/        the result of `overt generate`; RUN/results/ that of `overt run`
 RUN/manifest.json   counts, costs, versions, and the hash of every file of the result
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import re
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -32,6 +33,8 @@ from overt.data.run.files import (
     write_records,
 )
 from overt.data.run.journal import Journal, mark_taken
+from overt.data.run.power import FILE as POWER
+from overt.data.run.power import power_facts
 from overt.data.run.record import FILE, RunRecord, read_record
 from overt.data.run.way_on import way_on
 from overt.data.secrets import without_keys
@@ -51,7 +54,7 @@ _EXPECTED = frozenset({"stages", "images", ".lock", *_JOURNAL_FILES})
 # Temporary files of a process that was killed while it claimed the folder (see `write_atomic`).
 _HALF_CLAIMED = re.compile(r"\.(?:policy\.yaml|run\.json)\.\d+\.\d+\.tmp")
 # The files that a run writes before its first response.
-_CLAIM = (FILE, "policy.yaml", "addresses.json", "decisions.json", *_JOURNAL_FILES)
+_CLAIM = (FILE, "policy.yaml", "addresses.json", "decisions.json", POWER, *_JOURNAL_FILES)
 # By role ("" for every role): the addresses of models and the names of the variables with their keys.
 Addresses = Mapping[str, Mapping[str, str]]
 # Of the inputs: the hash of the user's own words for what services say.
@@ -68,6 +71,7 @@ class RunFolder:
         self._made: list[Path] = []  # the folders that this process made, the innermost first
         self._claimed = False  # whether this process made the run
         self._found: frozenset[str] = frozenset()  # the files that were here before
+        self._before_end: list[Callable[[], None]] = []
 
     def __enter__(self) -> RunFolder:
         from filelock import FileLock, Timeout
@@ -224,7 +228,7 @@ class RunFolder:
     def _clear(self) -> None:
         """Removes the stages, the decisions and the failures of a run without an answer, so that the next run
         does not read them. `run.json` is overwritten last."""
-        for name in ("decisions.json", "addresses.json", *_JOURNAL_FILES):
+        for name in ("decisions.json", "addresses.json", POWER, *_JOURNAL_FILES):
             (self.path / name).unlink(missing_ok=True)
         self._remove_stages()
 
@@ -326,8 +330,15 @@ class RunFolder:
     def is_complete(self) -> bool:
         return (self.path / MANIFEST).exists()
 
+    def before_end(self, do: Callable[[], None]) -> None:
+        """Calls `do` before the manifest is written."""
+        self._before_end.append(do)
+
     def finish(self, facts: JsonObject, part: str = "dataset") -> dict[str, Json]:
-        """Writes the manifest, with the BLAKE2b hash of every file in a folder of the run."""
+        """Writes the manifest, with the BLAKE2b hash of every file in a folder of the run, and with what GPUs
+        drew."""
+        for do in self._before_end:
+            do()
         files = {
             str(p.relative_to(self.path)): digest(p)
             for p in sorted((self.path / part).rglob("*"))
@@ -336,7 +347,7 @@ class RunFolder:
         calls = facts.get("calls")
         if isinstance(calls, Mapping) and calls.get("estimated"):
             self._mark("cost_is_estimate")
-        manifest: dict[str, Json] = {**facts, "files": files}
+        manifest: dict[str, Json] = {**facts, **power_facts(self.path), "files": files}
         write_atomic(self.path / MANIFEST, dump_json(manifest))
         return manifest
 
