@@ -15,6 +15,7 @@ from overt.data.table_model import Cell, Table, counted_cell
 from overt.data.text import duration, percent, plain, short_percent
 from overt.data.typed_json import to_json
 from overt.report.plots.needs import decision_title
+from overt.report.sections.wording import plural
 from overt.tasks import plan as task
 from overt.tasks.plan import FILE, PlanConfig
 
@@ -141,7 +142,7 @@ def _why(one: Decided) -> Iterator[str]:
 
 
 def _print_run(to: Console, run: RunNeed) -> None:
-    count = f"{run.prompts.value or 0:,.0f} {run.prompts.unit}"
+    count = plural(round(run.prompts.value or 0), run.prompts.unit.removesuffix("s"))
     again = f", each {run.samples} times" if run.samples > 1 else ""
     fleet = f", on {run.servers} servers" if run.servers > 1 else ""
     print_lines(
@@ -157,7 +158,7 @@ def _print_run(to: Console, run: RunNeed) -> None:
     if several and run.longest.value is not None:
         totals.insert(2, ("at least", run.longest))
     for name, amount in totals:
-        said = _said(amount, f"{run.prompts.unit} of the small run")
+        said = _said(amount, run.prompts.unit.removesuffix("s"))
         if name == "at least":
             said += ": the longest stage, if all others go beside it"
         elif name == "time" and several and amount.value is not None:
@@ -194,7 +195,9 @@ def _figure(value: float, amount: Amount) -> str:
         return f"{value:,.0f}"
     if amount.unit in _SECONDS:
         seconds = value * _SECONDS[amount.unit]
-        return duration(seconds) if seconds >= 10 else f"{seconds:.3g} s"
+        if seconds >= 10 or not seconds:
+            return duration(seconds)
+        return f"{seconds:.3g} s" if seconds >= 0.001 else "<0.001 s"
     if amount.unit == _MONEY:
         return f"{value:,.2f}" if value >= 1 or not value else f"{value:,.4f}"
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
@@ -210,7 +213,11 @@ _WORDS = {
 
 
 def _said(amount: Amount, unit_of_n: str) -> str:
-    """An amount with its interval and by what it is known; or why it is not."""
+    """An amount with its interval and by what it is known; or why it is not.
+
+    Args:
+        unit_of_n: what is counted of the small run.
+    """
     if amount.value is None:
         return f"not known: {amount.why}"
     cell = _cell(amount)
@@ -218,7 +225,8 @@ def _said(amount: Amount, unit_of_n: str) -> str:
     span = f" [{cell.span[0]} to {cell.span[1]}]" if cell.span else ""
     parts = [_WORDS.get(amount.by or "", "")]
     if amount.n is not None:
-        parts.append(f"from {amount.n:,} {'devices' if amount.unit == 'kWh' else unit_of_n}")
+        what = "device" if amount.unit == "kWh" else unit_of_n
+        parts.append(f"from {plural(amount.n, what)} of the small run")
     if not span and amount.why:
         parts.append(f"no interval: {amount.why}")
     return f"{cell.text}{unit}{span} ({', '.join(filter(None, parts))})"

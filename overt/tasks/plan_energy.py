@@ -28,7 +28,7 @@ def energy_of(config: NeedsConfig, pilot: Pilot | None, share: float, stages: Se
         return missing("kWh", f"nothing was measured: there is no small run{stated}")
     power = read_power(pilot.run.folder)
     if power is None:
-        return missing("kWh", f"nothing was measured: the small run used no local model{stated}")
+        return missing("kWh", f"nothing was measured: the small run used no local model on a GPU{stated}")
     known = [device.energy_j for device in power.devices if device.energy_j is not None]
     if not known:
         why = power.why or "no device told its energy"

@@ -26,6 +26,7 @@ from overt.scoring.summary.rows import rate_record
 from overt.tasks.merge_pieces import MERGED
 
 _BRIDGED_S = 1.0  # calls with a shorter pause between them were under way together
+_MUCH_LONGER = 1.2  # so many times its calls a run took before that is said
 _STAGE_NAME = 40  # characters of a target's name as a stage's, in a manifest
 
 
@@ -130,12 +131,11 @@ def read_pilot(run: Run) -> Pilot:
         InputError: there is none, it cannot be read, or it holds no call.
     """
     by_stage: dict[tuple[str, str], list[MadeCall]] = defaultdict(list)
-    damaged = taken = 0
+    damaged = 0
     for call in made_calls(run.folder, by_seed=bool(run.played_suite)):
         if call is None:
             damaged += 1
         else:
-            taken += call.is_taken
             by_stage[call.purpose, call.model].append(call)
     if not by_stage:
         raise InputError(
@@ -158,7 +158,7 @@ def read_pilot(run: Run) -> Pilot:
         stages=tuple(
             _stage(key, calls, prompts.get(key, units), manifest) for key, calls in by_stage.items()
         ),
-        notes=tuple(_notes(run, damaged, taken, manifest)),
+        notes=tuple(_notes(run, [c for calls in by_stage.values() for c in calls], damaged, manifest)),
     )
 
 
@@ -188,7 +188,8 @@ def _samples(run: Run) -> int:
     return found if run.kind == "run" and isinstance(found, int) and found > 0 else 1
 
 
-def _notes(run: Run, damaged: int, taken: int, manifest: Mapping[str, Json]) -> Iterable[str]:
+def _notes(run: Run, calls: Sequence[MadeCall], damaged: int, manifest: Mapping[str, Json]) -> Iterable[str]:
+    taken = sum(call.is_taken for call in calls)
     yield from part_said(run.folder, run.record)
     if damaged:
         yield f"{damaged:,} damaged rows of the journal could not be read and are left out"
@@ -200,7 +201,24 @@ def _notes(run: Run, damaged: int, taken: int, manifest: Mapping[str, Json]) -> 
     if not run.is_complete:
         yield f"{run.folder} is not finished: the figures are those of the calls that it made so far"
     if MERGED in manifest:
-        yield "the run is put together of shards: its wall time adds up that of all of them, one server each"
+        yield "the run is put together of shards: those that worked at the same time count as one server"
+    if isinstance(found := manifest.get("calls"), Mapping) and found.get("batched"):
+        yield "calls were made by batch: their seconds are those of the batch, their cost is what batches cost"
+    yield from _beside(calls, manifest)
+
+
+def _beside(calls: Sequence[MadeCall], manifest: Mapping[str, Json]) -> Iterable[str]:
+    """How much longer than its calls the small run took."""
+    seconds, booked = manifest.get("seconds"), manifest.get("calls")
+    clock = seconds.get("run") if isinstance(seconds, Mapping) else None
+    if not isinstance(clock, int | float) or not isinstance(booked, Mapping) or booked.get("cached"):
+        return
+    busy = _busy(calls)
+    if clock > _MUCH_LONGER * busy:
+        yield (
+            f"by its clock the small run took {clock:.3g} s, and in {busy:.3g} s of these a call was under "
+            "way: loading models and what overt does itself are not in the times here"
+        )
 
 
 # -- a stage ------------------------------------------------------------------------------------------------
@@ -277,12 +295,17 @@ def _wall(name: str, calls: Sequence[MadeCall], manifest: Mapping[str, Json]) ->
     else the time in which its calls were under way, by the journal."""
     booked, seconds = _booked(name, manifest), manifest.get("seconds")
     clock = seconds.get(name[:_STAGE_NAME]) if isinstance(seconds, Mapping) else None
-    made_all = booked.get("requests", 0) >= len(calls) and not booked.get("cached")
+    # What several models do for one purpose has one clock, and more calls than one of them has made.
+    made_all = booked.get("requests") == len(calls) and not booked.get("cached")
     if made_all and isinstance(clock, int | float) and clock > 0:
         return float(clock), "the clock of the stage"
-    ends = np.array([call.ended for call in calls])
-    found = busy_seconds(ends - np.array([call.seconds or 0.0 for call in calls]), ends)
+    found = _busy(calls)
     return (found, "the time in which calls were under way") if found > 0 else (None, "")
+
+
+def _busy(calls: Sequence[MadeCall]) -> float:
+    ends = np.array([call.ended for call in calls])
+    return busy_seconds(ends - np.array([call.seconds or 0.0 for call in calls]), ends)
 
 
 def busy_seconds(starts: Floats, ends: Floats, bridged: float = _BRIDGED_S) -> float:

@@ -107,7 +107,8 @@ def _curves(axes: Axes, panel: _Panel) -> None:
         style = style_of(place)
         xs = [point.prompts for point in need.curve]
         powers = [figured(point.power) for point in need.curve]
-        label = short_name(", ".join(filter(None, (need.target, need.category))) or "a category", NAME)
+        names = (need.category,) if asked.between else (need.target, need.category)
+        label = short_name(", ".join(filter(None, names)) or "a category", NAME)
         axes.plot(
             xs, [power.value for power in powers], color=style.color, marker=style.marker, ls=style.dash,
             markersize=4.5, lw=1.6, label=label,

@@ -54,7 +54,7 @@ def foretold(
     count, mean = len(array), float(array.mean())
     value = mean * units
     if count < FEWEST:
-        why = f"only {count} {unit} of the small run tell it, and an interval needs {FEWEST}"
+        why = f"an interval needs {FEWEST} {unit} of the small run, and there {_are(count)}"
         return Total(value=value, low=None, high=None, n=count, why=why)
     spread = float(array.std(ddof=1))
     if spread <= 1e-12 * abs(mean):
@@ -65,6 +65,10 @@ def foretold(
     error = spread * math.sqrt(1 / count + 1 / units) * units
     low, high = (value - _untransformed(q, skew, count) * error for q in (quantile, -quantile))
     return Total(value=value, low=max(low, 0.0), high=high, n=count)
+
+
+def _are(count: int) -> str:
+    return f"{'is' if count == 1 else 'are'} {count}"
 
 
 def _untransformed(quantile: float, skew: float, count: int) -> float:
