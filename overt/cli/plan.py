@@ -15,7 +15,7 @@ from overt.data.table_model import Cell, Table, counted_cell
 from overt.data.text import duration, percent, plain, short_percent
 from overt.data.typed_json import to_json
 from overt.report.plots.needs import decision_title
-from overt.report.sections.wording import plural
+from overt.report.sections.wording import counted
 from overt.tasks import plan as task
 from overt.tasks.plan import FILE, PlanConfig
 
@@ -142,7 +142,7 @@ def _why(one: Decided) -> Iterator[str]:
 
 
 def _print_run(to: Console, run: RunNeed) -> None:
-    count = plural(round(run.prompts.value or 0), run.prompts.unit.removesuffix("s"))
+    count = counted(round(run.prompts.value or 0), run.prompts.unit.removesuffix("s"))
     again = f", each {run.samples} times" if run.samples > 1 else ""
     fleet = f", on {run.servers} servers" if run.servers > 1 else ""
     print_lines(
@@ -226,7 +226,7 @@ def _said(amount: Amount, unit_of_n: str) -> str:
     parts = [_WORDS.get(amount.by or "", "")]
     if amount.n is not None:
         what = "device" if amount.unit == "kWh" else unit_of_n
-        parts.append(f"from {plural(amount.n, what)} of the small run")
+        parts.append(f"from {counted(amount.n, what)} of the small run")
     if not span and amount.why:
         parts.append(f"no interval: {amount.why}")
     return f"{cell.text}{unit}{span} ({', '.join(filter(None, parts))})"

@@ -72,10 +72,14 @@ def added(parts: Sequence[Amount], unit: Unit, names: Sequence[str]) -> Amount:
         known = sum(part.value for part in parts if part.value is not None)
         rest = f"; what is known adds up to {known:,.4g} {unit}" if known else ""
         return missing(unit, why + rest)
-    bare = [part for part in parts if part.low is None and part.value]  # nothing is certain of nothing
-    low, high = (
-        None if bare else sum((getattr(part, end) or 0.0) for part in parts) for end in ("low", "high")
-    )
+    # A stated number is taken at its word beside others that have limits.
+    bare = [part for part in parts if part.low is None and part.value and part.by != "stated"]
+    low = high = None
+    if not bare and any(part.low is not None for part in parts):
+        low, high = (
+            sum(part.value or 0.0 if end is None else end for part, end in zip(parts, ends, strict=True))
+            for ends in ([part.low for part in parts], [part.high for part in parts])
+        )
     kinds = {part.by for part in parts if part.value} or {part.by for part in parts}
     order: tuple[By, ...] = ("stated", "price list", "measured", "counted", "free")
     counts = [part.n for part in parts if part.n is not None]
@@ -86,6 +90,6 @@ def added(parts: Sequence[Amount], unit: Unit, names: Sequence[str]) -> Amount:
         high=high,
         by=next((by for by in order if by in kinds), None),
         n=min(counts) if counts else None,
-        why=bare[0].why if bare else "",
+        why="" if low is not None else next((part.why for part in (*bare, *parts) if part.why), ""),
         how=parts[0].how if len(parts) == 1 else "",
     )

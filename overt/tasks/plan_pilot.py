@@ -203,7 +203,7 @@ def _notes(run: Run, calls: Sequence[MadeCall], damaged: int, manifest: Mapping[
     if MERGED in manifest:
         yield "the run is put together of shards: those that worked at the same time count as one server"
     if isinstance(found := manifest.get("calls"), Mapping) and found.get("batched"):
-        yield "calls were made by batch: their seconds are those of the batch, their cost is what batches cost"
+        yield "calls were made by batch: their seconds are those of the batch, their cost is that of batches"
     yield from _beside(calls, manifest)
 
 

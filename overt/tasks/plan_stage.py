@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from overt.calls.costs import Price, PriceList
 from overt.data.results.plan import Amount, Unit
 from overt.data.text import plain
-from overt.report.sections.wording import plural
+from overt.report.sections.wording import counted
 from overt.scoring.stats.inputs import Floats
 from overt.scoring.stats.totals import foretold
 from overt.tasks.plan_amounts import added, missing, of_stated, of_total, product, scaled
@@ -133,7 +133,7 @@ class StageAmounts:
             why = "its calls have no latencies, so that nothing is known of the spread"
             return Amount(unit="hours", value=value, by="measured", n=count, why=why, how=stage.wall_how)
         total = self._foretold(stage.seconds, "seconds")
-        count = plural(int(stage.calls.sum()), "call")
+        count = counted(int(stage.calls.sum()), "call")
         each = f"{count} in {stage.wall:,.3g} s, {waited / stage.wall:.3g} in flight"
         how = f"{stage.wall_how}: {each}" + (f"; {self._servers} such servers" if self._servers > 1 else "")
         return scaled(total, stage.wall / waited / (_HOUR * self._servers), "hours", how)
