@@ -26,6 +26,7 @@ COMMANDS = {
     "try": "Ask one prompt at once: what each target and each layer says, the picture or the answer, seconds "
     "and cost.",
     "generate": "Make a data set for a policy: benign prompts that sound dangerous, and their unsafe twins.",
+    "plan": "Say what a run needs before it is made: prompts for a decision, calls, hours, cost, energy.",
     "run": "Fire prompts at models, filters and products; tell refusals from errors; see which layer "
     "refused.",
     "merge": "Put the shards of a run together: the whole run, with no request and no model.",

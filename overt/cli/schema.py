@@ -13,6 +13,7 @@ from overt.data.results.calibration import Calibration
 from overt.data.results.comparison import Comparison
 from overt.data.results.episodes import EpisodesSummary
 from overt.data.results.explanation import Explanation
+from overt.data.results.plan import Plan
 from overt.data.results.remedy import Remedy
 from overt.data.results.summary import Summary
 from overt.data.typed_json import json_schema
@@ -26,6 +27,7 @@ RECORDS: Mapping[str, type[object]] = {
     "episodes": EpisodesSummary,
     "compare": Comparison,
     "leaderboard": Leaderboard,
+    "plan": Plan,
 }
 
 
@@ -35,7 +37,7 @@ class SchemaConfig(Config):
     of: Annotated[
         str,
         Option(
-            "summary, rewrite, explain, calibrate, episodes, compare or leaderboard.",
+            "summary, rewrite, explain, calibrate, episodes, compare, leaderboard or plan.",
             is_argument=True,
             metavar="FILE",
         ),
@@ -49,7 +51,7 @@ def schema(config: SchemaConfig) -> None:
         overt schema > summary.schema.json
 
     The same of results/rewrite.json, results/explain.json, results/calibration.json and
-    results/episodes.json, of what `overt compare --json` prints, and of leaderboard.json:
+    results/episodes.json, of what `overt compare --json` prints, of leaderboard.json and of plan.json:
 
         overt schema rewrite > rewrite.schema.json
 

@@ -50,7 +50,7 @@ FAILED = '%"error":{"kind"%'
 _TAKEN = "SELECT CAST(key AS BLOB) FROM taken"
 
 # As bytes: one text that is no UTF-8 would otherwise end the reading of all of them.
-_COLUMNS = ", ".join(
+COLUMNS = ", ".join(
     (
         *(f"CAST({n} AS BLOB)" for n in ("key", "model", "purpose", "category", "request", "reply")),
         "CASE WHEN typeof(cost) IN ('real', 'integer') THEN cost END",
@@ -102,8 +102,8 @@ class Journal:
         if key not in self._keys or key in self._dropped:
             return None
         with self._lock, self._speaking("cannot read the journal"):
-            row = self._db.execute(f"SELECT {_COLUMNS} FROM calls WHERE key = ?", (key,)).fetchone()
-        entry = _entry(row) if row else None
+            row = self._db.execute(f"SELECT {COLUMNS} FROM calls WHERE key = ?", (key,)).fetchone()
+        entry = entry_of(row) if row else None
         if row and entry is None:
             self.drop(key)
         elif entry is not None and self._taken and _short(key.encode()) in self._taken:
@@ -253,8 +253,8 @@ def _texts(entry: Entry) -> tuple[str, str, str, str]:
     return masked(entry.model), masked(entry.purpose), masked(entry.category), masked(entry.request)
 
 
-def _entry(row: tuple[Any, ...]) -> Entry | None:
-    """The call in a row of `_COLUMNS`, or None if the row is damaged."""
+def entry_of(row: tuple[Any, ...]) -> Entry | None:
+    """The call in a row of `COLUMNS`, or None if the row is damaged."""
     *texts, reply, cost = row
     try:
         found = json.loads(reply.decode("ascii"))

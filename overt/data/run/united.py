@@ -69,7 +69,7 @@ def _attached(db: sqlite3.Connection, shard: Path) -> Iterator[None]:
     """Opens a shard's journal for reading, as `shard`."""
     path = shard / JOURNAL
     try:
-        db.execute("ATTACH ? AS shard", (_read_only(path),))
+        db.execute("ATTACH ? AS shard", (read_only(path),))
         db.execute("SELECT count(*) FROM shard.calls")
     except sqlite3.Error as error:
         raise InputError(f"cannot read the journal: {error}", where=str(path)) from error
@@ -79,7 +79,7 @@ def _attached(db: sqlite3.Connection, shard: Path) -> Iterator[None]:
         db.execute("DETACH shard")
 
 
-def _read_only(path: Path) -> str:
+def read_only(path: Path) -> str:
     """A journal as SQLite opens it without writing beside it: its folder may be read-only."""
     # A closed journal has no write-ahead log; of any other the log must be read too.
     is_closed = not path.with_name(f"{path.name}-wal").exists()
@@ -115,7 +115,7 @@ def batches_left(shard: Path) -> list[BatchRow]:
         InputError: the journal is gone or cannot be read.
     """
     try:
-        with contextlib.closing(sqlite3.connect(_read_only(shard / JOURNAL), uri=True)) as db:
+        with contextlib.closing(sqlite3.connect(read_only(shard / JOURNAL), uri=True)) as db:
             return list(open_rows(db))
     except sqlite3.Error as error:
         raise InputError(

@@ -16,6 +16,8 @@ Ints = NDArray[np.int64]
 Clusters = Sequence[Hashable] | Ints
 # What comes from outside: a missing value is None or NaN, and refused with its position.
 Number = float | bool | np.generic | None
+# The two-sided quantile of Student's t for a level and for each number of degrees of freedom.
+Quantile = Callable[[float, float | Floats], Floats]
 
 
 def numbers(name: str, values: Iterable[Number]) -> Floats:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from overt.scoring.stats.clusters import Sums, precision
 from overt.scoring.stats.inputs import (
@@ -18,6 +19,7 @@ from overt.scoring.stats.inputs import (
     Floats,
     Ints,
     Number,
+    Quantile,
     binary,
     check_level,
     cluster_codes,
@@ -26,6 +28,8 @@ from overt.scoring.stats.inputs import (
     t_quantile,
     t_tails,
 )
+
+Bools = NDArray[np.bool_]
 
 # Fewer than of a rate: the pairs that Bonett and Price add make an interval of few differences wide already.
 ASSUMED_CLUSTERS = 0.5
@@ -133,6 +137,34 @@ def cluster_limits(
     return low, high, _p_value(more, fewer, effective, freedom)
 
 
+def is_different(
+    up: Floats, down: Floats, sizes: Floats, level: float = 0.95, quantile: Quantile = t_quantile
+) -> Bools:
+    """Whether `cluster_limits` leaves out 0, on either side. Arguments as there.
+
+    Args:
+        quantile: of Student's t; a quicker one where many samples are simulated.
+    """
+    n = sizes.sum(axis=-1)
+    effective, freedom = _precision(up, down, sizes)
+    return shares_differ(up.sum(axis=-1) / n, down.sum(axis=-1) / n, effective, freedom, level, quantile)
+
+
+def shares_differ(
+    up: Floats,
+    down: Floats,
+    n: float | Floats,
+    freedom: float | Floats = math.inf,
+    level: float = 0.95,
+    quantile: Quantile = t_quantile,
+) -> Bools:
+    """Whether the interval of `paired_difference` leaves out 0, by the discordant shares of so many
+    (effective) pairs, one decision for each place."""
+    low, high = _limits(up, down, n, freedom, level, quantile)
+    found: Bools = (low > 0) | (high < 0)
+    return found
+
+
 def holm(pvalues: Iterable[float]) -> list[float]:
     """p-values adjusted by Holm's step-down (1979, Scand. J. Stat. 6), in the order given.
 
@@ -194,11 +226,16 @@ def _adjusted(up: float | Floats, down: float | Floats, n: float | Floats) -> tu
 
 
 def _limits(
-    up: float | Floats, down: float | Floats, n: float | Floats, freedom: float | Floats, level: float
+    up: float | Floats,
+    down: float | Floats,
+    n: float | Floats,
+    freedom: float | Floats,
+    level: float,
+    find: Quantile = t_quantile,
 ) -> tuple[Floats, Floats]:
     """The roots of (gap - x)**2 = q**2 (apart - x**2) / pairs, where `apart` is the share that differs."""
     gap, apart, pairs = _adjusted(up, down, n)
-    quantile = t_quantile(level, freedom)
+    quantile = find(level, freedom)
     scale = 1 + quantile**2 / pairs
     half = quantile * np.sqrt((apart * scale - gap * gap) / pairs)
     seen = np.subtract(up, down)

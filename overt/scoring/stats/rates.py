@@ -17,6 +17,7 @@ from overt.scoring.stats.inputs import (
     Clusters,
     Floats,
     Number,
+    Quantile,
     binary,
     check_level,
     cluster_codes,
@@ -157,7 +158,9 @@ def rate(
     return Rate(k, n, k / n, float(low), float(high), method, level, groups, float(effective))
 
 
-def cluster_limits(hits: Floats, sizes: Floats, level: float = 0.95) -> tuple[Floats, Floats, Floats]:
+def cluster_limits(
+    hits: Floats, sizes: Floats, level: float = 0.95, quantile: Quantile = t_quantile
+) -> tuple[Floats, Floats, Floats]:
     """Wilson's interval on n over the design effect, with Student's t: both limits, and that effective n.
 
     In the spirit of Korn & Graubard (1998, Surv. Methodol. 24) and Franco et al. (2019, J. Surv. Stat.
@@ -167,11 +170,12 @@ def cluster_limits(hits: Floats, sizes: Floats, level: float = 0.95) -> tuple[Fl
         hits: events in each cluster, along the last axis; leading axes are samples.
         sizes: rows of each cluster, at least 1, of the same shape or the same for all samples.
         level: confidence level as a fraction.
+        quantile: of Student's t; a quicker one where many samples are simulated.
     """
     n = sizes.sum(axis=-1)
     found = _precision(hits, sizes)
     effective = np.maximum(n / found.effect, 1.0)
-    low, high = wilson_limits(hits.sum(axis=-1) / n, effective, t_quantile(level, found.freedom))
+    low, high = wilson_limits(hits.sum(axis=-1) / n, effective, quantile(level, found.freedom))
     return low, high, effective
 
 

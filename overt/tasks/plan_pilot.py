@@ -1,0 +1,317 @@
+"""What a small run tells of calls: by stage and model, what each of its prompts took."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overt.data.errors import InputError
+from overt.data.json_types import Json
+from overt.data.results.plan import Unit
+from overt.data.results.summary import Rate
+from overt.data.run import brief
+from overt.data.run.episodes import stored_episodes
+from overt.data.run.finished import Run, open_run
+from overt.data.run.made_calls import MadeCall, made_calls
+from overt.data.run.record import LOG
+from overt.data.run.shards import part_said
+from overt.scoring import stats
+from overt.scoring.stats.inputs import Floats
+from overt.scoring.summary.rows import rate_record
+from overt.tasks.merge_pieces import MERGED
+
+_BRIDGED_S = 1.0  # calls with a shorter pause between them were under way together
+_MUCH_LONGER = 1.2  # so many times its calls a run took before that is said
+_STAGE_NAME = 40  # characters of a target's name as a stage's, in a manifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """The calls of one model for one purpose, summed over those of each prompt (`per_prompt`: rows of calls,
+    seconds, tokens in, tokens out, cost, pictures), which `about` tells apart. Prompts without such a call
+    are rows of zeros at the end, of which `about` has none.
+
+    `wall` is how long the stage took, in seconds, as `wall_how` says; None where nobody knows. `uncounted`
+    is the number of answers without a count of tokens. `tried_again` are the retries for each call.
+    """
+
+    name: str
+    model: str
+    is_target: bool
+    per_prompt: Floats
+    about: NDArray[np.uint64]
+    answered: int
+    uncounted: int
+    failed: Rate
+    wall: float | None
+    wall_how: str
+    tried_again: float | None
+
+    @property
+    def calls(self) -> Floats:
+        return self.per_prompt[:, 0]
+
+    @property
+    def seconds(self) -> Floats:
+        """Seconds of waiting; those of calls side by side add up."""
+        return self.per_prompt[:, 1]
+
+    @property
+    def input_tokens(self) -> Floats:
+        return self.per_prompt[:, 2]
+
+    @property
+    def output_tokens(self) -> Floats:
+        return self.per_prompt[:, 3]
+
+    @property
+    def cost(self) -> Floats:
+        """US dollars, as booked."""
+        return self.per_prompt[:, 4]
+
+    @property
+    def pictures(self) -> Floats:
+        return self.per_prompt[:, 5]
+
+    @property
+    def in_flight(self) -> float | None:
+        """How many calls were under way at once, on average."""
+        waited = float(self.seconds.sum())
+        return waited / self.wall if self.wall and waited else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pilot:
+    """A small run. `prompts` counts those (or episodes, or rows of training data: `unit`) that its calls are
+    of, `asked` those that it was to ask. `targets` are the models that were tested."""
+
+    run: Run
+    unit: Unit
+    prompts: int
+    asked: int
+    samples: int
+    stages: tuple[Stage, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return tuple(stage.model for stage in self.stages if stage.is_target)
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a path is the folder of a run."""
+    return (folder / "run.json").is_file()
+
+
+def open_pilot(folder: Path) -> Run:
+    """A run whose calls can be read, finished or not.
+
+    Raises:
+        InputError: it is none, or it was made of another tool's log.
+    """
+    run = open_run(folder, "run", "generate", "export", complete=False, played=True)
+    if tool := run.record.inputs.get(LOG):
+        raise InputError(
+            f"this run was made of a log of {tool}, so overt made no call",
+            where=str(folder),
+            fix="Name a run of overt itself, or state --seconds-per-call and --tokens-per-call.",
+        )
+    return run
+
+
+def read_pilot(run: Run) -> Pilot:
+    """Reads the journal of a run.
+
+    Raises:
+        InputError: there is none, it cannot be read, or it holds no call.
+    """
+    by_stage: dict[tuple[str, str], list[MadeCall]] = defaultdict(list)
+    damaged = 0
+    for call in made_calls(run.folder, by_seed=bool(run.played_suite)):
+        if call is None:
+            damaged += 1
+        else:
+            by_stage[call.purpose, call.model].append(call)
+    if not by_stage:
+        raise InputError(
+            "the journal holds no call that can be read, so it does not tell what a call takes",
+            where=str(run.folder),
+            fix="Let the run ask some prompts first, or state --seconds-per-call and --tokens-per-call.",
+        )
+    prompts = {
+        key: len({call.about for call in calls}) for key, calls in by_stage.items() if key[0] == key[1]
+    }
+    unit, asked = _size(run, max(len({c.about for c in calls}) for calls in by_stage.values()))
+    units = max(prompts.values(), default=asked)
+    manifest = run.manifest_data if run.is_complete else {}
+    return Pilot(
+        run=run,
+        unit=unit,
+        prompts=units,
+        asked=asked,
+        samples=_samples(run),
+        stages=tuple(
+            _stage(key, calls, prompts.get(key, units), manifest) for key, calls in by_stage.items()
+        ),
+        notes=tuple(_notes(run, [c for calls in by_stage.values() for c in calls], damaged, manifest)),
+    )
+
+
+def _size(run: Run, calls: int) -> tuple[Unit, int]:
+    """What the calls are of, and how many of them the run was to ask.
+
+    Args:
+        calls: the most different requests of a stage.
+    """
+    if run.played_suite:
+        return "episodes", sum(1 for _ in stored_episodes(run.folder)) or calls
+    if run.kind == "run":
+        return "prompts", sum(1 for _ in brief.prompts_of(run.folder)) or calls
+    if run.kind == "export":
+        return "rows", calls
+    if not run.is_complete or not run.dataset.kept:
+        raise InputError(
+            "this data set is not finished, so it is not known how many prompts its calls make",
+            where=str(run.folder),
+            fix=f"Go on with it: overt generate --resume {run.folder}",
+        )
+    return "prompts", run.dataset.kept
+
+
+def _samples(run: Run) -> int:
+    found = run.record.value("samples")
+    return found if run.kind == "run" and isinstance(found, int) and found > 0 else 1
+
+
+def _notes(run: Run, calls: Sequence[MadeCall], damaged: int, manifest: Mapping[str, Json]) -> Iterable[str]:
+    taken = sum(call.is_taken for call in calls)
+    yield from part_said(run.folder, run.record)
+    if damaged:
+        yield f"{damaged:,} damaged rows of the journal could not be read and are left out"
+    if taken:
+        yield (
+            f"{taken:,} calls of the journal were taken from an earlier run; all of them are counted, "
+            "whether this run needed them or not"
+        )
+    if not run.is_complete:
+        yield f"{run.folder} is not finished: the figures are those of the calls that it made so far"
+    if MERGED in manifest:
+        yield "the run is put together of shards: those that worked at the same time count as one server"
+    if isinstance(found := manifest.get("calls"), Mapping) and found.get("batched"):
+        yield "calls were made by batch: their seconds are those of the batch, their cost is that of batches"
+    yield from _beside(calls, manifest)
+
+
+def _beside(calls: Sequence[MadeCall], manifest: Mapping[str, Json]) -> Iterable[str]:
+    """How much longer than its calls the small run took."""
+    seconds, booked = manifest.get("seconds"), manifest.get("calls")
+    clock = seconds.get("run") if isinstance(seconds, Mapping) else None
+    if not isinstance(clock, int | float) or not isinstance(booked, Mapping) or booked.get("cached"):
+        return
+    busy = _busy(calls)
+    if clock > _MUCH_LONGER * busy:
+        yield (
+            f"by its clock the small run took {clock:.3g} s, and in {busy:.3g} s of these a call was under "
+            "way: loading models and what overt does itself are not in the times here"
+        )
+
+
+# -- a stage ------------------------------------------------------------------------------------------------
+
+
+def _stage(
+    key: tuple[str, str], calls: Sequence[MadeCall], units: int, manifest: Mapping[str, Json]
+) -> Stage:
+    name, model = key
+    numbers = np.array([call.about for call in calls], dtype=np.uint64)
+    about, codes = np.unique(numbers, return_inverse=True)
+    columns = (
+        [1.0] * len(calls),
+        [call.seconds or 0.0 for call in calls],
+        [call.input_tokens or 0 for call in calls],
+        [call.output_tokens or 0 for call in calls],
+        [call.cost for call in calls],
+        [call.pictures for call in calls],
+    )
+    rows = max(units, len(about))
+    sums = [np.bincount(codes, weights=np.array(column), minlength=rows) for column in columns]
+    answers = [call for call in calls if not call.failed]
+    wall, how = _wall(name, calls, manifest)
+    booked = _booked(name, manifest)
+    return Stage(
+        name=name,
+        model=model,
+        is_target=name == model,
+        per_prompt=np.stack(sums, axis=1),
+        about=about,
+        answered=len(answers),
+        uncounted=sum(call.input_tokens is None or call.output_tokens is None for call in answers),
+        failed=rate_record(stats.rate([call.failed for call in calls], codes)),
+        wall=wall,
+        wall_how=how,
+        tried_again=booked["retries"] / booked["requests"] if booked.get("requests") else None,
+    )
+
+
+def pooled(stages: Sequence[Stage], name: str) -> Stage:
+    """Several targets as one: of each prompt the mean of what they took."""
+    about, codes = np.unique(np.concatenate([stage.about for stage in stages]), return_inverse=True)
+    rows = np.concatenate([stage.per_prompt[: len(stage.about)] for stage in stages])
+    sums = np.zeros((len(about), rows.shape[1]))
+    np.add.at(sums, codes, rows)
+    return Stage(
+        name=name,
+        model=name,
+        is_target=True,
+        per_prompt=sums / np.bincount(codes)[:, None],
+        about=about,
+        answered=sum(stage.answered for stage in stages),
+        uncounted=sum(stage.uncounted for stage in stages),
+        failed=stages[0].failed,
+        wall=None,
+        wall_how="",
+        tried_again=None,
+    )
+
+
+def _booked(name: str, manifest: Mapping[str, Json]) -> Mapping[str, float]:
+    """What a manifest counts of the calls for a purpose, of the command that made them."""
+    for part in (manifest, *manifest.values()):
+        calls = part.get("calls") if isinstance(part, Mapping) else None
+        purposes = calls.get("purposes") if isinstance(calls, Mapping) else None
+        found = purposes.get(name) if isinstance(purposes, Mapping) else None
+        if isinstance(found, Mapping):
+            return {key: value for key, value in found.items() if isinstance(value, int | float)}
+    return {}
+
+
+def _wall(name: str, calls: Sequence[MadeCall], manifest: Mapping[str, Json]) -> tuple[float | None, str]:
+    """How long a stage took: by the clock of the process that made all its calls, where the manifest has it;
+    else the time in which its calls were under way, by the journal."""
+    booked, seconds = _booked(name, manifest), manifest.get("seconds")
+    clock = seconds.get(name[:_STAGE_NAME]) if isinstance(seconds, Mapping) else None
+    # What several models do for one purpose has one clock, and more calls than one of them has made.
+    made_all = booked.get("requests") == len(calls) and not booked.get("cached")
+    if made_all and isinstance(clock, int | float) and clock > 0:
+        return float(clock), "the clock of the stage"
+    found = _busy(calls)
+    return (found, "the time in which calls were under way") if found > 0 else (None, "")
+
+
+def _busy(calls: Sequence[MadeCall]) -> float:
+    ends = np.array([call.ended for call in calls])
+    return busy_seconds(ends - np.array([call.seconds or 0.0 for call in calls]), ends)
+
+
+def busy_seconds(starts: Floats, ends: Floats, bridged: float = _BRIDGED_S) -> float:
+    """For how many seconds at least one of some calls was under way. A pause shorter than `bridged` counts as
+    work, a longer one (a process that was stopped) does not."""
+    order = np.argsort(starts)
+    starts, reached = starts[order], np.maximum.accumulate(ends[order])
+    gaps = starts[1:] - reached[:-1]
+    return float(reached[-1] - starts[0] - gaps[gaps > bridged].sum())
