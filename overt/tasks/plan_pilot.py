@@ -21,13 +21,14 @@ from overt.data.run.made_calls import MadeCall, made_calls
 from overt.data.run.record import LOG
 from overt.data.run.shards import part_said
 from overt.scoring import stats
-from overt.scoring.stats.inputs import Floats
+from overt.scoring.stats.inputs import Floats, Ints
 from overt.scoring.stats.pace import Pace, pace_of
 from overt.scoring.stats.totals import FEWEST
 from overt.scoring.summary.rows import rate_record
 from overt.tasks.merge_pieces import MERGED
 
 _MUCH_LONGER = 1.2  # so many times its calls a run took before that is said
+_SETTLED = "between its first and its last calls"
 _UNSETTLED = "over all its calls, most of which began at once: a longer run keeps more in flight"
 _STAGE_NAME = 40  # characters of a target's name as a stage's, in a manifest
 
@@ -225,39 +226,47 @@ def _stage(
     name, model = key
     numbers = np.array([call.about for call in calls], dtype=np.uint64)
     about, codes = np.unique(numbers, return_inverse=True)
-    columns = (
-        [1.0] * len(calls),
-        [call.input_tokens or 0 for call in calls],
-        [call.output_tokens or 0 for call in calls],
-        [call.cost for call in calls],
-        [call.pictures for call in calls],
-    )
-    rows = max(units, len(about))
-    sums = [np.bincount(codes, weights=np.array(column), minlength=rows) for column in columns]
-    answers = [call for call in calls if not call.failed]
+    per_prompt = np.zeros((max(units, len(about)), 5))
+    np.add.at(per_prompt, codes, np.array([_taken(call) for call in calls], dtype=np.float64))
     booked, clock = _booked(name, manifest), _clock(name, len(calls), manifest)
     pace = _pace(calls)
     waited = np.array([call.seconds or 0.0 for call in calls])
-    telling = np.bincount(codes, weights=~pace.settled, minlength=rows) == 0
-    seconds = np.bincount(codes, weights=waited, minlength=rows)
-    in_flight, how = pace.in_flight, "between its first and its last calls" if pace.is_settled else _UNSETTLED
+    in_flight, how = pace.in_flight, _SETTLED if pace.is_settled else _UNSETTLED
     if clock is not None and waited.sum():
         in_flight, how = float(waited.sum()) / clock, "by the clock of the stage"
+    failed = [call.failed for call in calls]
     return Stage(
         name=name,
         model=model,
         is_target=name == model,
-        per_prompt=np.stack(sums, axis=1),
+        per_prompt=per_prompt,
         about=about,
-        answered=len(answers),
-        uncounted=sum(call.input_tokens is None or call.output_tokens is None for call in answers),
-        failed=rate_record(stats.rate([call.failed for call in calls], codes)),
-        seconds=seconds[telling] if telling.sum() >= FEWEST else seconds,
+        answered=len(calls) - sum(failed),
+        uncounted=sum(map(_is_uncounted, calls)),
+        failed=rate_record(stats.rate(failed, codes)),
+        seconds=_telling(codes, waited, pace, len(per_prompt)),
         in_flight=in_flight,
         pace=how,
         wall=clock or pace.busy or None,
         tried_again=booked["retries"] / booked["requests"] if booked.get("requests") else None,
     )
+
+
+def _taken(call: MadeCall) -> tuple[float, ...]:
+    """What a call adds to a row of `Stage.per_prompt`."""
+    return 1.0, call.input_tokens or 0, call.output_tokens or 0, call.cost, call.pictures
+
+
+def _is_uncounted(call: MadeCall) -> bool:
+    return not call.failed and (call.input_tokens is None or call.output_tokens is None)
+
+
+def _telling(codes: Ints, waited: Floats, pace: Pace, rows: int) -> Floats:
+    """The seconds of waiting of each prompt whose calls tell how long one takes; of all where these are too
+    few."""
+    seconds: Floats = np.bincount(codes, weights=waited, minlength=rows)
+    telling = np.bincount(codes, weights=~pace.settled, minlength=rows) == 0
+    return seconds[telling] if telling.sum() >= FEWEST else seconds
 
 
 def pooled(stages: Sequence[Stage], name: str) -> Stage:
