@@ -93,38 +93,35 @@ def needed(config: NeedsConfig, progress: Progress) -> tuple[Needs | None, tuple
         InputError: as `plan`.
     """
     run = _small_run(config)
-    is_data = config.source is not None and (run is None or config.pilot is not None)
-    if run is None and not is_data and not config.asks_for_prompts:
+    asked = _asked(config, run)
+    if run is None and asked is None and not config.asks_for_prompts:
         return None, ()
-    asked = _asked(config, config.source or "") if is_data else None
-    if is_data and run is None and not (_is_told(config) or config.asks_for_prompts):
-        raise InputError(
-            "nothing is known of what a call takes",
-            where=config.source or "",
-            fix="Ask a few prompts first and name that run (--pilot RUN), or state it: --seconds-per-call "
-            "1.5 --tokens-per-call 250,120",
-        )
-    decided: tuple[Decided, ...] = ()
-    if config.asks_for_prompts:
-        decided = decided_by(config, _of_results(run), progress)
-    elif config.expect is not None or config.between:
-        raise InputError(
-            "--expect and --between belong to a decision", fix="Give one, such as --max-over-refusal 5%"
-        )
+    decided = _decided(config, run, progress)
     pilot = read_pilot(run) if run is not None else None
     notes = list(pilot.notes) if pilot is not None else []
     prompts = _prompts(config, asked, pilot, decided, notes)
     found = None
     if prompts is not None and (pilot is not None or _is_told(config)):
-        found, more = run_needed(config, pilot, prompts, _samples(config, pilot))
+        found, more = run_needed(config, pilot, prompts, config.samples or (pilot.samples if pilot else 1))
         notes += more
-    needs = Needs(
-        source=config.source or "",
-        pilot=str(run.folder) if run is not None else "",
-        decided=decided,
-        run=found,
-    )
+    folder = str(run.folder) if run is not None else ""
+    needs = Needs(source=config.source or "", pilot=folder, decided=decided, run=found)
     return needs, tuple(notes)
+
+
+def _decided(config: NeedsConfig, run: Run | None, progress: Progress) -> tuple[Decided, ...]:
+    """What the decisions need that were asked for.
+
+    Raises:
+        InputError: as `decided_by`, or options without the decision that they belong to.
+    """
+    if config.asks_for_prompts:
+        return decided_by(config, _of_results(run), progress)
+    if config.expect is not None or config.between:
+        raise InputError(
+            "--expect and --between belong to a decision", fix="Give one, such as --max-over-refusal 5%"
+        )
+    return ()
 
 
 def _is_told(config: NeedsConfig) -> bool:
@@ -174,17 +171,23 @@ def _of_results(run: Run | None) -> Run | None:
     return run
 
 
-def _samples(config: NeedsConfig, pilot: Pilot | None) -> int:
-    return config.samples or (pilot.samples if pilot is not None else 1)
-
-
-def _asked(config: NeedsConfig, source: str) -> list[Prompt]:
-    """The prompts of the data set.
+def _asked(config: NeedsConfig, run: Run | None) -> list[Prompt] | None:
+    """The prompts of the data set; None where the source is none.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: it cannot be read, or nothing is known of what its calls take.
     """
-    return prompts_to_ask((source,), suite=None, label=config.label, category=(), limit=None).prompts
+    if config.source is None or (run is not None and config.pilot is None):
+        return None
+    found = prompts_to_ask((config.source,), suite=None, label=config.label, category=(), limit=None)
+    if run is None and not (_is_told(config) or config.asks_for_prompts):
+        raise InputError(
+            "nothing is known of what a call takes",
+            where=config.source,
+            fix="Ask a few prompts first and name that run (--pilot RUN), or state it: --seconds-per-call "
+            "1.5 --tokens-per-call 250,120",
+        )
+    return found.prompts
 
 
 def _prompts(

@@ -68,28 +68,49 @@ def added(parts: Sequence[Amount], unit: Unit, names: Sequence[str]) -> Amount:
     """
     unknown = [(name, part) for name, part in zip(names, parts, strict=True) if part.value is None]
     if not parts or unknown:
-        why = "; ".join(dict.fromkeys(f"{name}: {part.why}" for name, part in unknown)) or "there is no call"
-        known = sum(part.value for part in parts if part.value is not None)
-        rest = f"; what is known adds up to {known:,.4g} {unit}" if known else ""
-        return missing(unit, why + rest)
-    # A stated number is taken at its word beside others that have limits.
-    bare = [part for part in parts if part.low is None and part.value and part.by != "stated"]
-    low = high = None
-    if not bare and any(part.low is not None for part in parts):
-        low, high = (
-            sum(part.value or 0.0 if end is None else end for part, end in zip(parts, ends, strict=True))
-            for ends in ([part.low for part in parts], [part.high for part in parts])
-        )
-    kinds = {part.by for part in parts if part.value} or {part.by for part in parts}
-    order: tuple[By, ...] = ("stated", "price list", "measured", "counted", "free")
+        return _unknown(unknown, parts, unit)
+    limits = _limits(parts)
+    whys = [part.why for part in sorted(parts, key=_is_limited) if part.why]
     counts = [part.n for part in parts if part.n is not None]
     return Amount(
         unit=unit,
-        value=sum(part.value or 0.0 for part in parts),
-        low=low,
-        high=high,
-        by=next((by for by in order if by in kinds), None),
-        n=min(counts) if counts else None,
-        why="" if low is not None else next((part.why for part in (*bare, *parts) if part.why), ""),
+        value=_sum([part.value for part in parts]),
+        low=limits[0] if limits else None,
+        high=limits[1] if limits else None,
+        by=_weakest(parts),
+        n=min(counts, default=None),
+        why=whys[0] if whys and not limits else "",
         how=parts[0].how if len(parts) == 1 else "",
     )
+
+
+def _unknown(unknown: Sequence[tuple[str, Amount]], parts: Sequence[Amount], unit: Unit) -> Amount:
+    why = "; ".join(dict.fromkeys(f"{name}: {part.why}" for name, part in unknown)) or "there is no call"
+    known = _sum([part.value for part in parts])
+    return missing(unit, why + (f"; what is known adds up to {known:,.4g} {unit}" if known else ""))
+
+
+def _sum(values: Sequence[float | None]) -> float:
+    return sum(value for value in values if value is not None)
+
+
+def _is_limited(part: Amount) -> bool:
+    """Whether it has limits, or needs none: a stated number is taken at its word beside others that have
+    limits, and nothing is certain of nothing."""
+    return part.low is not None or part.by == "stated" or not part.value
+
+
+def _limits(parts: Sequence[Amount]) -> tuple[float, float] | None:
+    """The sums of the limits; None where a part lacks them, or all do."""
+    if not all(map(_is_limited, parts)) or all(part.low is None for part in parts):
+        return None
+    lows = [part.value if part.low is None else part.low for part in parts]
+    highs = [part.value if part.high is None else part.high for part in parts]
+    return _sum(lows), _sum(highs)
+
+
+def _weakest(parts: Sequence[Amount]) -> By | None:
+    """By what a sum is known: by the least sure of its parts, of those that add something to it."""
+    kinds = {part.by for part in parts if part.value} or {part.by for part in parts}
+    order: tuple[By, ...] = ("stated", "price list", "measured", "counted", "free")
+    return next((by for by in order if by in kinds), None)

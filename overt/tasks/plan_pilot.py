@@ -21,23 +21,28 @@ from overt.data.run.made_calls import MadeCall, made_calls
 from overt.data.run.record import LOG
 from overt.data.run.shards import part_said
 from overt.scoring import stats
-from overt.scoring.stats.inputs import Floats
+from overt.scoring.stats.inputs import Floats, Ints
+from overt.scoring.stats.pace import Pace, pace_of
+from overt.scoring.stats.totals import FEWEST
 from overt.scoring.summary.rows import rate_record
 from overt.tasks.merge_pieces import MERGED
 
-_BRIDGED_S = 1.0  # calls with a shorter pause between them were under way together
 _MUCH_LONGER = 1.2  # so many times its calls a run took before that is said
+_SETTLED = "between its first and its last calls"
+_UNSETTLED = "over all its calls, most of which began at once: a longer run keeps more in flight"
 _STAGE_NAME = 40  # characters of a target's name as a stage's, in a manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """The calls of one model for one purpose, summed over those of each prompt (`per_prompt`: rows of calls,
-    seconds, tokens in, tokens out, cost, pictures), which `about` tells apart. Prompts without such a call
+    tokens in, tokens out, cost, pictures), which `about` tells apart. Prompts without such a call
     are rows of zeros at the end, of which `about` has none.
 
-    `wall` is how long the stage took, in seconds, as `wall_how` says; None where nobody knows. `uncounted`
-    is the number of answers without a count of tokens. `tried_again` are the retries for each call.
+    `seconds` of waiting are those of the prompts whose calls tell how long one takes. `in_flight` is how many
+    calls were under way at once, on average, None where nobody knows, and `pace` says how that was found.
+    `wall` is how long the stage took, in seconds. `uncounted` is the number of answers without a count of
+    tokens. `tried_again` are the retries for each call.
     """
 
     name: str
@@ -48,8 +53,10 @@ class Stage:
     answered: int
     uncounted: int
     failed: Rate
+    seconds: Floats
+    in_flight: float | None
+    pace: str
     wall: float | None
-    wall_how: str
     tried_again: float | None
 
     @property
@@ -57,32 +64,21 @@ class Stage:
         return self.per_prompt[:, 0]
 
     @property
-    def seconds(self) -> Floats:
-        """Seconds of waiting; those of calls side by side add up."""
+    def input_tokens(self) -> Floats:
         return self.per_prompt[:, 1]
 
     @property
-    def input_tokens(self) -> Floats:
-        return self.per_prompt[:, 2]
-
-    @property
     def output_tokens(self) -> Floats:
-        return self.per_prompt[:, 3]
+        return self.per_prompt[:, 2]
 
     @property
     def cost(self) -> Floats:
         """US dollars, as booked."""
-        return self.per_prompt[:, 4]
+        return self.per_prompt[:, 3]
 
     @property
     def pictures(self) -> Floats:
-        return self.per_prompt[:, 5]
-
-    @property
-    def in_flight(self) -> float | None:
-        """How many calls were under way at once, on average."""
-        waited = float(self.seconds.sum())
-        return waited / self.wall if self.wall and waited else None
+        return self.per_prompt[:, 4]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,7 +209,7 @@ def _beside(calls: Sequence[MadeCall], manifest: Mapping[str, Json]) -> Iterable
     clock = seconds.get("run") if isinstance(seconds, Mapping) else None
     if not isinstance(clock, int | float) or not isinstance(booked, Mapping) or booked.get("cached"):
         return
-    busy = _busy(calls)
+    busy = _pace(calls).busy
     if clock > _MUCH_LONGER * busy:
         yield (
             f"by its clock the small run took {clock:.3g} s, and in {busy:.3g} s of these a call was under "
@@ -230,32 +226,47 @@ def _stage(
     name, model = key
     numbers = np.array([call.about for call in calls], dtype=np.uint64)
     about, codes = np.unique(numbers, return_inverse=True)
-    columns = (
-        [1.0] * len(calls),
-        [call.seconds or 0.0 for call in calls],
-        [call.input_tokens or 0 for call in calls],
-        [call.output_tokens or 0 for call in calls],
-        [call.cost for call in calls],
-        [call.pictures for call in calls],
-    )
-    rows = max(units, len(about))
-    sums = [np.bincount(codes, weights=np.array(column), minlength=rows) for column in columns]
-    answers = [call for call in calls if not call.failed]
-    wall, how = _wall(name, calls, manifest)
-    booked = _booked(name, manifest)
+    per_prompt = np.zeros((max(units, len(about)), 5))
+    np.add.at(per_prompt, codes, np.array([_taken(call) for call in calls], dtype=np.float64))
+    booked, clock = _booked(name, manifest), _clock(name, len(calls), manifest)
+    pace = _pace(calls)
+    waited = np.array([call.seconds or 0.0 for call in calls])
+    in_flight, how = pace.in_flight, _SETTLED if pace.is_settled else _UNSETTLED
+    if clock is not None and waited.sum():
+        in_flight, how = float(waited.sum()) / clock, "by the clock of the stage"
+    failed = [call.failed for call in calls]
     return Stage(
         name=name,
         model=model,
         is_target=name == model,
-        per_prompt=np.stack(sums, axis=1),
+        per_prompt=per_prompt,
         about=about,
-        answered=len(answers),
-        uncounted=sum(call.input_tokens is None or call.output_tokens is None for call in answers),
-        failed=rate_record(stats.rate([call.failed for call in calls], codes)),
-        wall=wall,
-        wall_how=how,
+        answered=len(calls) - sum(failed),
+        uncounted=sum(map(_is_uncounted, calls)),
+        failed=rate_record(stats.rate(failed, codes)),
+        seconds=_telling(codes, waited, pace, len(per_prompt)),
+        in_flight=in_flight,
+        pace=how,
+        wall=clock or pace.busy or None,
         tried_again=booked["retries"] / booked["requests"] if booked.get("requests") else None,
     )
+
+
+def _taken(call: MadeCall) -> tuple[float, ...]:
+    """What a call adds to a row of `Stage.per_prompt`."""
+    return 1.0, call.input_tokens or 0, call.output_tokens or 0, call.cost, call.pictures
+
+
+def _is_uncounted(call: MadeCall) -> bool:
+    return not call.failed and (call.input_tokens is None or call.output_tokens is None)
+
+
+def _telling(codes: Ints, waited: Floats, pace: Pace, rows: int) -> Floats:
+    """The seconds of waiting of each prompt whose calls tell how long one takes; of all where these are too
+    few."""
+    seconds: Floats = np.bincount(codes, weights=waited, minlength=rows)
+    telling = np.bincount(codes, weights=~pace.settled, minlength=rows) == 0
+    return seconds[telling] if telling.sum() >= FEWEST else seconds
 
 
 def pooled(stages: Sequence[Stage], name: str) -> Stage:
@@ -273,8 +284,10 @@ def pooled(stages: Sequence[Stage], name: str) -> Stage:
         answered=sum(stage.answered for stage in stages),
         uncounted=sum(stage.uncounted for stage in stages),
         failed=stages[0].failed,
+        seconds=np.zeros(len(about)),
+        in_flight=None,
+        pace="",
         wall=None,
-        wall_how="",
         tried_again=None,
     )
 
@@ -290,28 +303,15 @@ def _booked(name: str, manifest: Mapping[str, Json]) -> Mapping[str, float]:
     return {}
 
 
-def _wall(name: str, calls: Sequence[MadeCall], manifest: Mapping[str, Json]) -> tuple[float | None, str]:
-    """How long a stage took: by the clock of the process that made all its calls, where the manifest has it;
-    else the time in which its calls were under way, by the journal."""
+def _clock(name: str, calls: int, manifest: Mapping[str, Json]) -> float | None:
+    """How long a stage took by the clock of the process that made all its calls, in seconds; None where the
+    manifest has none. What several models do for one purpose has one clock, and more calls than one made."""
     booked, seconds = _booked(name, manifest), manifest.get("seconds")
     clock = seconds.get(name[:_STAGE_NAME]) if isinstance(seconds, Mapping) else None
-    # What several models do for one purpose has one clock, and more calls than one of them has made.
-    made_all = booked.get("requests") == len(calls) and not booked.get("cached")
-    if made_all and isinstance(clock, int | float) and clock > 0:
-        return float(clock), "the clock of the stage"
-    found = _busy(calls)
-    return (found, "the time in which calls were under way") if found > 0 else (None, "")
+    made_all = booked.get("requests") == calls and not booked.get("cached")
+    return float(clock) if made_all and isinstance(clock, int | float) and clock > 0 else None
 
 
-def _busy(calls: Sequence[MadeCall]) -> float:
+def _pace(calls: Sequence[MadeCall]) -> Pace:
     ends = np.array([call.ended for call in calls])
-    return busy_seconds(ends - np.array([call.seconds or 0.0 for call in calls]), ends)
-
-
-def busy_seconds(starts: Floats, ends: Floats, bridged: float = _BRIDGED_S) -> float:
-    """For how many seconds at least one of some calls was under way. A pause shorter than `bridged` counts as
-    work, a longer one (a process that was stopped) does not."""
-    order = np.argsort(starts)
-    starts, reached = starts[order], np.maximum.accumulate(ends[order])
-    gaps = starts[1:] - reached[:-1]
-    return float(reached[-1] - starts[0] - gaps[gaps > bridged].sum())
+    return pace_of(ends - np.array([call.seconds or 0.0 for call in calls]), ends)

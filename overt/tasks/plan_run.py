@@ -73,11 +73,14 @@ class _Planning:
                 "that they share (a network, a limit of the provider) slows them down"
             )
         if pilot is None:
-            for name in config.target or ("",):
-                yield self._stated(name)
-            return
+            yield from map(self._stated, config.target or ("",))
+        else:
+            yield from self._of_pilot(pilot)
+
+    def _of_pilot(self, pilot: Pilot) -> Iterator[StageNeed]:
+        """The targets that are planned, then all other stages of the small run."""
         asked = {stage.model: stage for stage in pilot.stages if stage.is_target}
-        planned = config.target or tuple(asked)
+        planned = self._config.target or tuple(asked)
         for name in planned:
             yield self._seen(asked[name]) if name in asked else self._unseen(name, list(asked.values()))
         share = min(1.0, len(planned) / len(asked)) if asked else 1.0

@@ -111,32 +111,36 @@ class StageAmounts:
         return scaled(total, 1 / calls, "seconds", how)
 
     def _measured_hours(self, stage: Stage) -> Amount:
-        waited, count = float(stage.seconds.sum()), len(stage.calls)
-        flight, share = stage.in_flight, self._ahead.units * self._ahead.factor / count
-        if self._concurrency is not None and not self.is_local and waited:
-            total = self._foretold(stage.seconds, "seconds")
-            before = f"with {flight:.3g}, as in the small run" if flight else "in the small run"
-            how = (
-                f"seconds of waiting over {self._servers} x {self._concurrency} calls in flight, if a call "
-                f"then takes as long as {before}"
-            )
-            return scaled(total, 1 / (_HOUR * self._servers * self._concurrency), "hours", how)
-        if stage.wall is None:
-            return missing("hours", "the journal has no latencies of it, and the manifest no clock")
+        """Seconds of waiting over the calls in flight: as many as in the small run, or as the user says."""
+        flight = stage.in_flight
         if self._concurrency is not None and self.is_local:
             self.notes.append(
                 f"--concurrency does not count for {plain(self._model)}, which works in batches: its time is "
                 "that of the small run"
             )
-        if not waited:
-            value = stage.wall * share / (_HOUR * self._servers)
+        elif self._concurrency is not None and stage.seconds.sum():
+            before = f"with {flight:.3g}, as in the small run" if flight else "in the small run"
+            how = (
+                f"seconds of waiting over {self._servers} x {self._concurrency} calls in flight, if a call "
+                f"then takes as long as {before}"
+            )
+            return self._waiting(stage, self._concurrency, how)
+        if stage.wall is None:
+            return missing("hours", "the journal has no latencies of it, and the manifest no clock")
+        if flight is None:
+            value = stage.wall * self._ahead.units * self._ahead.factor / (_HOUR * self._servers)
             why = "its calls have no latencies, so that nothing is known of the spread"
-            return Amount(unit="hours", value=value, by="measured", n=count, why=why, how=stage.wall_how)
-        total = self._foretold(stage.seconds, "seconds")
+            n = len(stage.calls)
+            return Amount(unit="hours", value=value / n, by="measured", n=n, why=why, how="by its clock")
         count = counted(int(stage.calls.sum()), "call")
-        each = f"{count} in {stage.wall:,.3g} s, {waited / stage.wall:.3g} in flight"
-        how = f"{stage.wall_how}: {each}" + (f"; {self._servers} such servers" if self._servers > 1 else "")
-        return scaled(total, stage.wall / waited / (_HOUR * self._servers), "hours", how)
+        how = f"{count} in {stage.wall:,.3g} s, {flight:.3g} in flight ({stage.pace})"
+        return self._waiting(
+            stage, flight, how + (f"; {self._servers} such servers" if self._servers > 1 else "")
+        )
+
+    def _waiting(self, stage: Stage, flight: float, how: str) -> Amount:
+        total = self._foretold(stage.seconds, "seconds")
+        return scaled(total, 1 / (_HOUR * self._servers * flight), "hours", how)
 
     def _stated_hours(self, calls: Amount, stated: Stated) -> Amount:
         seen = self._stage.in_flight if self._stage is not None else None

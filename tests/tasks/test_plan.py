@@ -21,7 +21,6 @@ from overt.data.svg import why_unsafe
 from overt.data.typed_json import from_json
 from overt.scoring.stats.power import prompts_needed
 from overt.tasks.plan import PlanConfig, _small_run
-from overt.tasks.plan_pilot import busy_seconds
 
 POLICY = """
 name: processes
@@ -121,12 +120,14 @@ def test_totals_are_those_of_the_journal_times_the_prompts(home, planned):
     assert stage.output_tokens.value == pytest.approx(100 * sum(r["output_tokens"] for r, _ in booked))
     assert stage.cost.value == pytest.approx(100 * sum(cost for _, cost in booked))
     assert stage.output_tokens.low < stage.output_tokens.value < stage.output_tokens.high
-    seconds = sum(reply["latency_s"] for reply, _ in booked)
-    assert stage.seconds_per_call.value == pytest.approx(seconds / 60)
     # Waiting side by side is no wall time.
-    assert stage.hours.value == pytest.approx(100 * seconds / stage.in_flight / 3600)
+    waited = stage.seconds_per_call.value * 6000
+    assert stage.hours.value == pytest.approx(waited / stage.in_flight / 3600)
+    latencies = [reply["latency_s"] for reply, _ in booked]
+    assert min(latencies) < stage.seconds_per_call.value < max(latencies)
     assert 1 < stage.in_flight <= 4
-    assert (stage.hours.by, stage.hours.n, stage.failed.k, stage.failed.n) == ("measured", 60, 0, 60)
+    assert (stage.hours.by, stage.cost.n, stage.failed.k, stage.failed.n) == ("measured", 60, 0, 60)
+    assert 50 <= stage.hours.n < 60  # without the first calls, which wait for connections
     assert need.cost.value == pytest.approx(sum(one.cost.value for one in need.stages))
     assert need.cost.high == pytest.approx(sum(one.cost.high for one in need.stages))
     assert need.longest.value == max(one.hours.value for one in need.stages)
@@ -479,18 +480,3 @@ def test_the_print_out_says_by_what_each_figure_is_known(home, monkeypatch, tmp_
     assert "not known: nothing was measured" in said
     said = cli("plan", "--max-over-refusal", "5%", "--expect", "4.999%", *out, code=3).said
     assert "more than 1,000,000 prompts" in said
-
-
-# -- the clock ----------------------------------------------------------------------------------------------
-
-
-def test_wall_time_is_that_of_calls_under_way():
-    import numpy as np
-
-    def busy(*spans):
-        return busy_seconds(*(np.array(ends, dtype=float) for ends in zip(*spans, strict=True)))
-
-    assert busy((0, 10), (2, 4), (3, 12)) == 12  # side by side
-    assert busy((0, 10), (10.5, 12)) == 12  # a short pause is work
-    assert busy((0, 10), (3600, 3605)) == 15  # a process that was stopped
-    assert busy((0, 10), (1, 2), (100, 101)) == 11

@@ -24,7 +24,7 @@ from overt.scoring.summary.metrics import METRICS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 MOST_STAGES = 12
 MOST_CURVES = 8  # a line's marker tells no more of them apart
@@ -40,27 +40,27 @@ class _Panel(NamedTuple):
 
 def draw_plan(needs: Needs) -> Figure | None:
     """Bars above curves; None where there is neither."""
-    panels = [
-        _Panel(one, curves)
-        for one in needs.decided
-        if (curves := [need for need in one.needs if need.curve][:MOST_CURVES])
-    ]
+    curves = [(one, [need for need in one.needs if need.curve][:MOST_CURVES]) for one in needs.decided]
+    panels = [_Panel(one, some) for one, some in curves if some]
     stages = needs.run.stages[:MOST_STAGES] if needs.run is not None else ()
     bars = [name for name in ("hours", "cost") if any(getattr(stage, name).value for stage in stages)]
     if not panels and not bars:
         return None
-    tall = 0.9 + _BAR * len(stages) if bars else 0.0
-    heights = ([tall] if bars else []) + [3.4] * len(panels)
+    heights = [0.9 + _BAR * len(stages)] * bool(bars) + [3.4] * len(panels)
     figure = new_figure(9.2, sum(heights))
     parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     if bars:
-        grid = parts[0].subplots(1, len(bars), sharey=True, squeeze=False)[0]
-        for place, name in enumerate(bars):
-            _bars(grid[place], name, stages)
-        grid[0].invert_yaxis()  # once: the panels share it
+        _stages(parts[0], bars, stages)
     for panel, part in zip(panels, parts[bool(bars) :], strict=True):
         _curves(part.subplots(), panel)
     return figure
+
+
+def _stages(part: SubFigure, bars: Sequence[str], stages: Sequence[StageNeed]) -> None:
+    grid = part.subplots(1, len(bars), sharey=True, squeeze=False)[0]
+    for place, name in enumerate(bars):
+        _bars(grid[place], name, stages)
+    grid[0].invert_yaxis()  # once: the panels share it
 
 
 def _bars(axes: Axes, name: str, stages: Sequence[StageNeed]) -> None:
@@ -71,25 +71,26 @@ def _bars(axes: Axes, name: str, stages: Sequence[StageNeed]) -> None:
     most = max(ends)
     title, unit = ("US dollars", 1.0) if name == "cost" else _time_unit(most)
     for place, stage in enumerate(stages):
-        amount: Amount = getattr(stage, name)
-        if amount.value is None:
-            axes.text(0.0, place, " not known", color=QUIET[0], fontsize=8.5, va="center")
-            continue
-        value, low, high = (
-            None if it is None else it * unit for it in (amount.value, amount.low, amount.high)
-        )
-        assert value is not None
-        reach = whiskers(Figured(value, low, high))
-        axes.barh(place, value, height=0.55, color=color, alpha=0.75)
-        if reach is not None:
-            axes.errorbar(value, place, xerr=reach, color=QUIET[0], elinewidth=1.3, capsize=3)
-        said = f"  {value:,.0f}" if value >= 1000 else f"  {value:.3g}"
-        axes.text(value if high is None else high, place, said, color=color, fontsize=8.5, va="center")
+        _bar(axes, place, getattr(stage, name), unit, color)
     axes.set_yticks(range(len(stages)), [short_name(stage.stage or "the target", NAME) for stage in stages])
     axes.set_xlim(0, most * unit * 1.22)
     axes.set_ylim(-0.6, len(stages) - 0.4)
     axes.grid(False, axis="y")
     entitle(axes, title)
+
+
+def _bar(axes: Axes, place: int, amount: Amount, unit: float, color: str) -> None:
+    if amount.value is None:
+        axes.text(0.0, place, " not known", color=QUIET[0], fontsize=8.5, va="center")
+        return
+    value = amount.value * unit
+    low, high = (None if end is None else end * unit for end in (amount.low, amount.high))
+    axes.barh(place, value, height=0.55, color=color, alpha=0.75)
+    reach = whiskers(Figured(value, low, high))
+    if reach is not None:
+        axes.errorbar(value, place, xerr=reach, color=QUIET[0], elinewidth=1.3, capsize=3)
+    said = f"  {value:,.0f}" if value >= 1000 else f"  {value:.3g}"
+    axes.text(value if high is None else high, place, said, color=color, fontsize=8.5, va="center")
 
 
 def _time_unit(most: float) -> tuple[str, float]:

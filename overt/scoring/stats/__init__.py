@@ -7,6 +7,8 @@
     sweep       ROC and operating point of anything that yields a score
     gates       pass / fail / undecided by an interval
     power       how many prompts it takes to pass
+    simulated_power  the same by simulated data sets, with the clusters of a small run, and for differences
+    totals, pace     what a run to come takes, by a small one
     two_phase   a rate that labels of a sample correct
     tails       Student's t, the binomial distribution and midranks, which all of these share
 
