@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 from overt.data.results.boundaries import Boundaries
 from overt.data.results.calibration import Calibration
 from overt.data.results.episodes import Section
+from overt.data.results.plan_row import RowPlan
 from overt.data.results.remedy import Remedy
 from overt.data.results.summary import Summary
 from overt.data.run.files import text_bytes, write_atomic
@@ -35,6 +36,7 @@ from overt.report.plots.boundaries import draw_boundaries
 from overt.report.plots.calibration import draw_calibration
 from overt.report.plots.drawing import GRID, INKS, PAPER, QUIET, TEXT
 from overt.report.plots.lines import draw_lines
+from overt.report.plots.plan_row import draw_row_plan
 from overt.report.plots.rates import draw_categories, draw_radar, draw_roc, draw_scatter
 from overt.report.plots.remedy import draw_remedy
 
@@ -86,6 +88,13 @@ def write_plots(
             figure.savefig(sink, format="png", dpi=dpi, facecolor=PAPER[0], metadata={"Software": None})
         write_atomic(folder / f"{name}.png", sink.getvalue())
     return made
+
+
+def draw_row(row: RowPlan) -> str | None:
+    """How many servers a power budget carries, as SVG text; None where there is nothing to draw."""
+    with _quiet_drawing():
+        figure = draw_row_plan(row)
+    return _svg(figure) if figure is not None else None
 
 
 def for_dark_page(svg: str) -> str:
