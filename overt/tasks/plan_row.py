@@ -13,7 +13,6 @@ from overt.data.progress import Progress
 from overt.data.results.plan_row import (
     Answer,
     Assumed,
-    Course,
     HeldOut,
     MapCell,
     RowPlan,
@@ -26,11 +25,11 @@ from overt.planning.assumptions import ASSUMPTIONS, value_of, with_value
 from overt.planning.control import KINDS, Command, Policy
 from overt.planning.jobs import VARIED, Found, answered, as_done, crew, held_out, mapped, varied
 from overt.planning.load import Load
-from overt.planning.search import Shown
 from overt.planning.setting import Limits, Setting
 from overt.tasks.config import Config, Option, by_role
 from overt.tasks.how_many import read_rate
 from overt.tasks.plan_assumed import Stated, inside, read_assumed
+from overt.tasks.plan_row_drawn import clocks_of, courses_of
 from overt.workers.processes import processors
 
 ROW = "The row under a power budget"
@@ -164,19 +163,29 @@ def planned_row(config: RowConfig, progress: Progress) -> RowPlan:
         ends = as_done(around, advance)
         held = [pair for pairs in as_done(others, advance) for pair in pairs]
         grid = [cell for column in as_done(cells, advance) for cell in column]
-    return _told(setting, stated, found, ends[: len(base)], ends[len(base) :], held, grid)
+    return _told(setting, stated, idle_in(short), found, ends[: len(base)], ends[len(base) :], held, grid)
 
 
 def ranges_of(stated: Mapping[str, Stated], setting: Setting) -> list[tuple[str, float]]:
     """The ends of all ranges that can make a difference in this setting."""
-    idle = set()
-    if setting.budget_w is not None:
-        idle.add("peak_share")
-    if setting.load.days <= _WEEKDAYS:
-        idle.add("weekend")
-    if None not in setting.load.traces:
-        idle.add("burst")
+    idle = idle_in(setting)
     return [(name, end) for name, said in stated.items() if name not in idle for end in said.range]
+
+
+def idle_in(setting: Setting) -> dict[str, str]:
+    """The assumptions that make no difference in this setting, each with the reason."""
+    idle = {}
+    if setting.budget_w is not None:
+        idle["peak_share"] = "the budget is stated"
+    if setting.load.days <= _WEEKDAYS:
+        idle["weekend"] = f"the load of the ranges ends after {_days(setting.load.days)}, before the weekend"
+    if None not in setting.load.traces:
+        idle["burst"] = "all requests come from traces"
+    return idle
+
+
+def _days(days: float) -> str:
+    return f"{days:g} {'day' if days == 1 else 'days'}"
 
 
 # -- what is asked ------------------------------------------------------------------------------------------
@@ -276,6 +285,7 @@ def _short(setting: Setting, days: float) -> Setting:
 def _told(
     setting: Setting,
     stated: Mapping[str, Stated],
+    idle: Mapping[str, str],
     found: Found,
     base: Sequence[Varied],
     ends: Sequence[Varied],
@@ -283,7 +293,7 @@ def _told(
     cells: Sequence[MapCell],
 ) -> RowPlan:
     answers = {answer.policy: answer.servers for answer in found.answers}
-    all_ends = [answers, *(end.servers for end in ends)]
+    all_ends = [answers, *(end.servers for end in (*base, *ends))]
     drawn = found.shown
     return RowPlan(
         row=setting.row,
@@ -295,7 +305,8 @@ def _told(
         seed=setting.load.seed,
         figures={name: getattr(setting.policy, name) for name in _FIGURES},
         limits={name: getattr(setting.limits, name) for name in _LIMITS},
-        assumed=tuple(_assumed(setting, name, said) for name, said in stated.items()),
+        clocks=clocks_of(setting.model, setting.policy),
+        assumed=tuple(_assumed(setting, name, said, idle.get(name, "")) for name, said in stated.items()),
         answers=found.answers,
         held_out=tuple(_held(answer, held) for answer in found.answers if answer.servers and held),
         base=tuple(base),
@@ -304,7 +315,7 @@ def _told(
             kind: (min(one[kind] for one in all_ends), max(one[kind] for one in all_ends)) for kind in VARIED
         },
         map=tuple(cells),
-        courses=_courses(drawn, found.budget_w) if drawn else (),
+        courses=courses_of(drawn, found.budget_w, setting.model.top_mhz) if drawn else (),
         sent=tuple(_sent(command) for command in drawn.measured.commands[:_MOST_SENT]) if drawn else (),
     )
 
@@ -318,12 +329,12 @@ def _load_said(load: Load) -> str:
     return names[0] if names[0] == names[1] and names[0] else "; ".join(said)
 
 
-def _assumed(setting: Setting, name: str, said: Stated) -> Assumed:
+def _assumed(setting: Setting, name: str, said: Stated, idle: str) -> Assumed:
     row = ASSUMPTIONS[name]
     value = value_of(setting, name)
     if said.value is not None:
         return Assumed(name=name, value=value, range=(), unit=row.unit, source="stated")
-    return Assumed(name=name, value=value, range=said.range, unit=row.unit, source=row.source)
+    return Assumed(name=name, value=value, range=said.range, unit=row.unit, source=row.source, idle=idle)
 
 
 def _held(answer: Answer, held: Sequence[tuple[str, Trial]]) -> HeldOut:
@@ -335,21 +346,6 @@ def _held(answer: Answer, held: Sequence[tuple[str, Trial]]) -> HeldOut:
         kept=sum(trial.kept for trial in trials),
         with_brake=sum(trial.brakes > 0 for trial in trials),
         worst_peak=max(trial.peak_share for trial in trials),
-    )
-
-
-def _courses(drawn: Shown, budget_w: float) -> tuple[Course, ...]:
-    """The power of the row to draw, and of the same row without a budget."""
-    both = ((drawn.trial.policy, drawn.measured), ("without a budget", drawn.free))
-    return tuple(
-        Course(
-            name=name,
-            servers=drawn.trial.servers,
-            hours=tuple(round(at, 4) for at in (measured.series[:, 0] / 3600).tolist()),
-            mean=tuple(round(share, 5) for share in (measured.series[:, 1] / budget_w).tolist()),
-            highest=tuple(round(share, 5) for share in (measured.series[:, 2] / budget_w).tolist()),
-        )
-        for name, measured in both
     )
 
 

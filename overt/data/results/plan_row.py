@@ -82,14 +82,30 @@ class HeldOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assumed:
-    """A number that no public source gives: its value here, the range that was tried ((), where it was stated
-    as one value), its unit and where both come from."""
+    """A number that no public source gives: its value here, its range ((), where it was stated as one value),
+    its unit and where both come from. `idle` says why it makes no difference here, so that its range was not
+    tried."""
 
     name: str
     value: float
     range: tuple[float, ...]
     unit: str
     source: str
+    idle: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtClock:
+    """One server at one clock: watts while it reads a prompt of `tokens` and while it writes the answer to it
+    alone, and how much longer both take than at the top clock, as fractions. The first of a list is at the
+    top clock."""
+
+    mhz: float
+    tokens: int
+    prompt_w: float
+    token_w: float
+    prompt_slower: float
+    token_slower: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,13 +144,16 @@ class Sent:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Course:
     """Power over time of one row, as shares of the budget: the mean and the highest reading of each bin, and
-    its middle in hours."""
+    its middle in hours. `high_capped` and `low_capped` are the shares of each bin for which that priority ran
+    below its top clock; they end early where more commands were sent than are kept."""
 
     name: str
     servers: int
     hours: tuple[float, ...]
     mean: tuple[float, ...]
     highest: tuple[float, ...]
+    high_capped: tuple[float, ...] = ()
+    low_capped: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +163,7 @@ class RowPlan:
     `budget_by` says where the budget comes from. `figures` are those of the policy by option; `limits` those
     on latency. `span` has the smallest and the largest answer over all ranges, by policy. `base` is the
     answer on the load of the ranges, where that is shorter. `map` is of POLCA's largest row; `courses` show
-    it, too.
+    it, too, and `sent` has its first commands. `clocks` are the top clock and those of the policy.
     """
 
     row: int
@@ -156,6 +175,7 @@ class RowPlan:
     seed: int
     figures: dict[str, float]
     limits: dict[str, float]
+    clocks: tuple[AtClock, ...] = ()
     assumed: tuple[Assumed, ...] = ()
     answers: tuple[Answer, ...] = ()
     held_out: tuple[HeldOut, ...] = ()

@@ -29,6 +29,7 @@ from overt.data.results.boundaries import Boundaries
 from overt.data.results.calibration import Calibration
 from overt.data.results.episodes import Section
 from overt.data.results.plan import Plan
+from overt.data.results.plan_row import RowPlan
 from overt.data.results.remedy import Remedy
 from overt.data.results.summary import Summary
 from overt.data.run.files import text_bytes, write_atomic
@@ -37,6 +38,7 @@ from overt.report.plots.calibration import draw_calibration
 from overt.report.plots.drawing import GRID, INKS, PAPER, QUIET, TEXT
 from overt.report.plots.lines import draw_lines
 from overt.report.plots.needs import draw_plan
+from overt.report.plots.plan_row import draw_row_plan
 from overt.report.plots.rates import draw_categories, draw_radar, draw_roc, draw_scatter
 from overt.report.plots.remedy import draw_remedy
 
@@ -94,6 +96,13 @@ def draw_needs(plan: Plan) -> str | None:
     """What a planned run needs, as SVG text; None where there is nothing to draw."""
     with _quiet_drawing():
         figure = draw_plan(plan.needs) if plan.needs is not None else None
+    return _svg(figure) if figure is not None else None
+
+
+def draw_row(row: RowPlan) -> str | None:
+    """How many servers a power budget carries, as SVG text; None where there is nothing to draw."""
+    with _quiet_drawing():
+        figure = draw_row_plan(row)
     return _svg(figure) if figure is not None else None
 
 
