@@ -111,8 +111,8 @@ class Controller:
         return [command for group in ("low", "high") for command in self._wanted(group, now, share)]
 
     def _shows(self, landed: float, now: float) -> bool:
-        """Whether the reading at `now`, a mean since the one before it, is all of the time since `landed`: one
-        that begins earlier says too little about what landed."""
+        """Whether the reading at `now`, a mean since the one before it, lies wholly after `landed`: one that
+        begins earlier says too little about what landed."""
         return landed <= now - self.policy.telemetry_s + _ROUNDING_S
 
     def _wanted(self, group: Literal["high", "low"], now: float, share: float) -> list[Command]:
