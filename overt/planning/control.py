@@ -88,7 +88,6 @@ class Controller:
         self._sent: dict[Literal["high", "low"], float | None] = {"high": None, "low": None}
         self._brake_lands: float | None = None
         self._free_from = float("-inf")  # when the last release of the brake lands
-        self.brakes = 0
 
     def read(self, now: float, share: float) -> list[Command]:
         """What is sent upon the reading `share` of the budget at the second `now`."""
@@ -99,7 +98,6 @@ class Controller:
             self._brake_lands, self._free_from = None, now + policy.brake_s
             return [Command(self._free_from, now, "all", None, share)]
         if share > 1:
-            self.brakes += 1
             self._brake_lands = now + policy.brake_s
             return [Command(self._brake_lands, now, "all", policy.brake_mhz, share)]
         for place, step in enumerate(self._steps):
