@@ -1,4 +1,4 @@
-"""Readings and the clocks that they send, second by second: the rules of POLCA and of what it is held against.
+"""Readings and the clocks that they send, second by second: the rules of POLCA and of its baselines.
 
 Thresholds are 80% and 89% of the budget, released below 75% and 84%; a reading every 2 s; a cap lands after
 40 s, the brake after 5 s.

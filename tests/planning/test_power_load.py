@@ -70,7 +70,7 @@ class TestHowMuch:
     def test_the_days_of_a_week(self, traced):
         trace = trace_of(np.arange(0.0, 3600.0, 0.9)) if traced else None
         load = Load(days=8, weekend=0.5, burst=0.0, traces=(trace, None))
-        counts, _ = np.histogram(columns(load, (6, 0))[0], np.arange(9) * DAY_S)
+        counts, _ = np.histogram(columns(load, (2, 0))[0], np.arange(9) * DAY_S)
         weekdays = counts[[0, 1, 2, 3, 4, 7]].mean()
         assert counts[[5, 6]] / weekdays == pytest.approx([0.5, 0.5], rel=0.06)
 
@@ -86,7 +86,8 @@ class TestHowMuch:
         sizes = sizes_of(None)
         assert np.quantile(sizes.prompt, (0.1, 0.5, 0.9)) == pytest.approx((207, 1020, 2734), rel=0.05)
         assert np.quantile(sizes.answer, (0.1, 0.5, 0.9)) == pytest.approx((54, 129, 424), rel=0.05)
-        assert sizes.prompt.min() >= 2 and sizes.answer.max() <= 1000
+        assert sizes.prompt.min() >= 2
+        assert sizes.answer.max() <= 1000
 
     def test_a_part_of_a_day_lies_around_the_busiest_hour(self):
         short = Load(days=0.05)
@@ -102,13 +103,14 @@ class TestOrder:
         load = Load(days=0.2, traces=(trace, None))
         at, priority, *_ = columns(load, (6, 5))
         assert (np.diff(at) >= 0).all()
-        assert at.min() >= 0 and at.max() <= load.seconds
+        assert at.min() >= 0
+        assert at.max() <= load.seconds
         assert {HIGH, LOW} == set(priority.tolist())
         counts, _ = np.histogram(at, np.arange(0, load.seconds + 1, 900))
         assert counts.min() > 0.6 * counts.max()
 
     def test_copies_of_a_request_do_not_meet_at_a_border(self):
-        """They stand up to five seconds apart. Held at the border of a half hour, 200 of these came at once."""
+        """They stand up to five seconds apart. Held at the border of a half hour, 200 came at once."""
         trace = trace_of(np.arange(0.0, 3600.0, 1.0), answer=10)
         at = columns(Load(days=0.1, traces=(trace, None), **FLAT), (60, 0))[0]
         counts, _ = np.histogram(at, np.arange(0.0, 8640.0 + 1))
@@ -141,7 +143,8 @@ class TestReplay:
         turn = at % trace.span_s
         places = np.rint(turn / 0.25).astype(int) % len(seconds)
         assert turn == pytest.approx(seconds[places], abs=1e-6)  # at their own times, again and again
-        assert (prompts == trace.prompt[places]).all() and (answers == trace.answer[places]).all()
+        assert (prompts == trace.prompt[places]).all()
+        assert (answers == trace.answer[places]).all()
         assert len(at) < 0.8 * load.seconds * 4
         assert len(at) > len(set(places.tolist()))
 
@@ -150,7 +153,8 @@ class TestReplay:
         load = Load(days=1 / 24, traces=(trace, None), load=0.8, **FLAT)
         at, _, prompts, _ = columns(load, (10, 0))
         apart = abs(at - trace.seconds[(prompts - 1) // 10])
-        assert apart.max() <= 5.0 + 1e-9 and apart.max() > 4.5
+        assert apart.max() <= 5.0 + 1e-9
+        assert apart.max() > 4.5
         assert len(at) > 10 * 90
 
     def test_prompts_beyond_the_table_count_as_its_longest(self):
@@ -171,7 +175,8 @@ class TestReplay:
         trace = trace_of(np.concatenate([np.arange(0.0, 600.0), [9000.0]]), answer=5)
         at = columns(Load(days=0.25, traces=(trace, trace), **FLAT), (0, 3))[0]
         counts, _ = np.histogram(at, np.arange(0, 6 * 3600 + 1, 1800))
-        assert counts[1:5].sum() == 0 and counts[0] > 500
+        assert counts[1:5].sum() == 0
+        assert counts[0] > 500
         assert list(requests(Load(days=0.02, load=1e-9), ServerModel(), (1, 1))) == []
 
     def test_a_trace_of_two_requests_is_laid_out_in_parts(self):
@@ -208,10 +213,13 @@ class TestEnds:
     def test_every_split_adds_up(self):
         for share, servers in itertools.product((0, 0.1, 0.25, 0.5, 0.9, 1), range(1, 60)):
             high, low = Setting(low_share=share).split(servers)
-            assert high + low == servers and high >= 0 and low >= 0 and abs(low - share * servers) <= 0.5
+            assert high + low == servers
+            assert high >= 0
+            assert low >= 0
+            assert abs(low - share * servers) <= 0.5
 
 
-def test_memory_is_flat():
+def test_memory_is_flat(monkeypatch):
     """What is held does not grow with the days: a half hour of requests, and counts in fixed bins."""
 
     def most(days):
@@ -222,8 +230,10 @@ def test_memory_is_flat():
         tracemalloc.stop()
         return peak
 
+    monkeypatch.setattr("overt.planning.measured._ROOM", 1000)  # so that a small load fills it
+    monkeypatch.setattr("overt.planning.measured._COMMANDS", 50)
     most(0.02)  # what is made once
-    assert most(0.9) < 1.25 * most(0.3)
+    assert most(0.3) < 1.2 * most(0.05)
 
 
 def test_quantiles_are_those_of_the_latencies():

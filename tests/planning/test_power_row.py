@@ -243,7 +243,8 @@ class TestAStepOfLoad:
         seen = {
             (14, 16): (None, at_16), (56, 58): (2505, three), (102, 104): (at_102, three + 435),
             (142, 144): (three + 435, four), (184, 186): (four, all_capped), (222, 224): (all_capped, at_224),
-            (264, 266): (less, three), (308, 310): (at_308, one_left), (350, 352): (one_left, 2 * 300 + 2 * 735),
+            (264, 266): (less, three), (308, 310): (at_308, one_left),
+            (350, 352): (one_left, 2 * 300 + 2 * 735),
         }  # fmt: skip
         for (before, after), (was, becomes) in seen.items():
             assert was is None or power[before] == pytest.approx(was)
@@ -296,7 +297,8 @@ class TestLaws:
             for _, _, prompt, answer in came
         )
         assert kept.joules == pytest.approx(19 * top.idle_w * end_s + above, rel=1e-9)
-        assert kept.inside == [0, 0] and sum(kept.done) == len(came) > 5000
+        assert kept.inside == [0, 0]
+        assert sum(kept.done) == len(came) > 5000
         assert sum(kept.all_readings) * 2.0 == pytest.approx(kept.joules, rel=1e-9)
         shortest = ([], [])
         for _, priority, prompt, answer in came:
@@ -319,7 +321,8 @@ class TestLaws:
         lowest = min(kept.all_readings)
         assert 17 * top.idle_w <= lowest < max(kept.all_readings) <= 17 * max(top.prompt_w)
         assert max(kept.all_readings) == kept.peak_w
-        assert kept.brakes and (kept.caps or kind == "no capping")
+        assert kept.brakes
+        assert kept.caps or kind == "no capping"
         for command in kept.commands:
             delay = setting.policy.brake_s if command.group == "all" else setting.policy.cap_s
             assert command.lands == pytest.approx(command.sent + delay)

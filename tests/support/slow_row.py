@@ -1,8 +1,8 @@
 """A row of servers simulated without anything clever: what `overt.planning.row` is held against.
 
 At each event every server and every request is moved on by the time that passed. Nothing is kept from one
-event to the next but what is left of each prompt and answer; power and speed are computed anew from the tables
-and the formulas that `overt/planning/server_model.py` states.
+event to the next but what is left of each prompt and answer; power and speed are computed anew from the
+tables and the formulas that `overt/planning/server_model.py` states.
 """
 
 from bisect import bisect_right
