@@ -155,8 +155,8 @@ def _replayed(
     spans = range(math.floor(start / trace.span_s), math.ceil((start + length) / trace.span_s))
     at_once = max(1, _REPLAYED // len(trace.seconds))  # so that a short trace is not laid out many times
     parts = [
-        _repeated(load, rng, rate, (start, start + length), trace, np.arange(first, first + at_once))
-        for first in range(spans.start, spans.stop, at_once)
+        _repeated(load, rng, rate, (start, start + length), trace, np.asarray(spans[first : first + at_once]))
+        for first in range(0, len(spans), at_once)
     ]
     at, picked, copied = (np.concatenate(column) for column in zip(*parts, strict=True))
     at = at + copied * rng.uniform(-_JITTER_S, _JITTER_S, len(at))
