@@ -30,6 +30,7 @@ ANSWER = Role(
     ("generatedtokens", "token_size", "output_tokens", "completion_tokens", "num_decode_tokens"),
 )
 MOST_TOKENS = 10_000_000
+MOST_RATE = 10_000  # requests a second; more than any service is known to get
 
 T = TypeVar("T")
 
@@ -56,7 +57,7 @@ def read_trace(path: Path) -> Trace:
 
     Raises:
         InputError: no such file, a column is missing, a row is out of order or no request (with its line and
-            column), fewer than two different times.
+            column), fewer than two different times, more requests a second than any service gets.
     """
     columns: tuple[Column, Column, Column] | None = None
     found: list[tuple[float, int, int]] = []
@@ -81,7 +82,14 @@ def read_trace(path: Path) -> Trace:
         )
     times, prompts, answers = zip(*found, strict=True)
     seconds = np.asarray(times, dtype=np.float64)
-    return Trace(path.name, seconds - seconds[0], np.asarray(prompts), np.asarray(answers))
+    trace = Trace(path.name, seconds - seconds[0], np.asarray(prompts), np.asarray(answers))
+    if len(found) > MOST_RATE * trace.span_s:
+        raise InputError(
+            f"{len(found):,} requests come within {trace.span_s:.3g} s",
+            where=str(path),
+            fix="Times that are numbers have to be seconds.",
+        )
+    return trace
 
 
 def _columns(first: Row, path: Path) -> tuple[Column, Column, Column]:
@@ -109,16 +117,19 @@ def _read(column: Column, row: Row, reader: Callable[[object], T], wanted: str) 
 def _seconds(value: object) -> float:
     """A time in seconds: a number, or a date and time (without a zone it counts as UTC)."""
     if isinstance(value, datetime):
-        return value.timestamp()
+        return _moment_s(value)
     text = str(value).strip()
     try:
         number = float(text)
     except ValueError:
-        moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        return _moment_s(datetime.fromisoformat(text))
     if isinstance(value, bool) or not math.isfinite(number):
         raise ValueError(text)
     return number
+
+
+def _moment_s(moment: datetime) -> float:
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _tokens(value: object) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from overt.planning.load import Load
-from overt.planning.server_model import ServerModel
+from overt.planning.server_model import MOST_SLOTS, ServerModel
 from overt.planning.setting import Setting
 
 Home = Literal["model", "load", "row"]
@@ -57,11 +57,11 @@ ASSUMPTIONS = {
             "all but the GPUs: 5.7 kW seen less GPUs at their peak; half of 6.5 kW; 1.5 kW less idle GPUs",
         ),
         Assumption(
-            "idle_share", "model", 0.16, 0.25, 0.0, 0.9, "share of the TDP",
+            "idle_share", "model", 0.16, 0.25, 0.0, 0.5, "share of the TDP",
             "an idle GPU: about 20% in the paper, 63 of 400 W in splitwise-sim",
         ),
         Assumption(
-            "slots", "model", 1, 4, 1, 64, "requests per server",
+            "slots", "model", 1, 4, 1, MOST_SLOTS, "requests per server",
             "that a server holds at a time; the mix of the paper's row is not public", True,
         ),
         Assumption(

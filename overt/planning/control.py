@@ -14,6 +14,7 @@ from typing import Literal
 Kind = Literal["polca", "one threshold", "cap all", "no capping"]
 KINDS: tuple[Kind, ...] = ("polca", "one threshold", "cap all", "no capping")
 Group = Literal["high", "low", "all"]
+_ROUNDING_S = 1e-6  # by which sums of seconds may differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,8 @@ class Policy:
     """The figures of POLCA: shares of the budget, MHz, seconds.
 
     The paper does not say when the brake is released; here it is by the first reading below `t2 - hysteresis`
-    after it has landed, and the release takes as long as the brake.
+    after it has landed, and the release takes as long as the brake. What is read until then shows the brake,
+    so that it releases no cap.
     """
 
     kind: Kind = "polca"
@@ -85,7 +87,7 @@ class Controller:
         self._lands = [float("inf")] * len(self._steps)  # when a step that is on lands; infinity: it is off
         self._sent: dict[Literal["high", "low"], float | None] = {"high": None, "low": None}
         self._brake_lands: float | None = None
-        self.brakes = 0
+        self._free_from = float("-inf")  # when the last release of the brake lands
 
     def read(self, now: float, share: float) -> list[Command]:
         """What is sent upon the reading `share` of the budget at the second `now`."""
@@ -93,19 +95,23 @@ class Controller:
         if self._brake_lands is not None:  # what is read now says nothing about the caps
             if now < self._brake_lands or share >= policy.t2 - policy.hysteresis:
                 return []
-            self._brake_lands = None
-            return [Command(now + policy.brake_s, now, "all", None, share)]
+            self._brake_lands, self._free_from = None, now + policy.brake_s
+            return [Command(self._free_from, now, "all", None, share)]
         if share > 1:
-            self.brakes += 1
             self._brake_lands = now + policy.brake_s
             return [Command(self._brake_lands, now, "all", policy.brake_mhz, share)]
         for place, step in enumerate(self._steps):
             if self._lands[place] < float("inf"):
-                if share < step.below:
+                if share < step.below and self._shows(self._free_from, now):
                     self._lands[place] = float("inf")
-            elif share > step.above and (step.after < 0 or self._lands[step.after] <= now):
+            elif share > step.above and (step.after < 0 or self._shows(self._lands[step.after], now)):
                 self._lands[place] = now + policy.cap_s
         return [command for group in ("low", "high") for command in self._wanted(group, now, share)]
+
+    def _shows(self, landed: float, now: float) -> bool:
+        """Whether the reading at `now`, a mean since the one before it, lies wholly after `landed`: one that
+        begins earlier says too little about what landed."""
+        return landed <= now - self.policy.telemetry_s + _ROUNDING_S
 
     def _wanted(self, group: Literal["high", "low"], now: float, share: float) -> list[Command]:
         """The command that gives the group the clock of its steps, if it differs from the last one."""

@@ -22,6 +22,7 @@ Counts = NDArray[np.int64]
 
 DAY_S = 86_400.0
 _CHUNK_S = 1800.0  # of which requests are made at once
+_REPLAYED = 500_000  # requests of a trace that are laid out at once
 _JITTER_S = 5.0  # by which copies of a request of a trace stand apart, either way
 
 # The 0, 5, 10, 20, ... 90, 95, 99 and 100% points of the tokens of Azure's trace of conversations
@@ -73,7 +74,8 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class _Sizes:
-    """Tokens of prompts and answers that are drawn together: two arrays of one length."""
+    """Tokens of prompts (at most `MOST_TOKENS`) and answers that are drawn together: two arrays of one
+    length."""
 
     prompt: Counts
     answer: Counts
@@ -81,8 +83,7 @@ class _Sizes:
     def work_s(self, model: ServerModel) -> float:
         """Mean seconds of a server that a request takes where its batch is full."""
         top = model.at(model.top_mhz)
-        prompt = np.minimum(self.prompt, MOST_TOKENS)
-        reading, writing = np.asarray(top.prompt_s)[prompt], np.asarray(top.token_s)[prompt]
+        reading, writing = np.asarray(top.prompt_s)[self.prompt], np.asarray(top.token_s)[self.prompt]
         share = top.batch_s[model.slots] / model.slots
         return float(np.mean(reading + (self.answer - 1) * writing * share))
 
@@ -91,7 +92,7 @@ def sizes_of(trace: Trace | None, seed: int = 0) -> _Sizes:
     """The sizes of a trace, or those of the trace of conversations (prompt and answer drawn apart; they
     hardly correlate there, r = -0.11)."""
     if trace is not None:
-        return _Sizes(trace.prompt, trace.answer)
+        return _Sizes(np.minimum(trace.prompt, MOST_TOKENS), trace.answer)
     draw = np.random.default_rng([seed, 7]).random((2, _DRAWN))
     return _Sizes(
         np.interp(draw[0], _SHARES, _PROMPTS).astype(np.int64),
@@ -151,16 +152,36 @@ def _replayed(
 ) -> tuple[Numbers, Counts]:
     """The requests of a trace, repeated end to end. Each comes so often as the rate asks: less than once,
     then some are left out; more than once, then copies stand up to five seconds apart."""
-    own = len(trace.seconds) / trace.span_s
-    turns = np.arange(math.floor(start / trace.span_s), math.ceil((start + length) / trace.span_s))
+    spans = range(math.floor(start / trace.span_s), math.ceil((start + length) / trace.span_s))
+    at_once = max(1, _REPLAYED // len(trace.seconds))  # so that a short trace is not laid out many times
+    parts = [
+        _repeated(load, rng, rate, (start, start + length), trace, np.asarray(spans[first : first + at_once]))
+        for first in range(0, len(spans), at_once)
+    ]
+    at, picked, copied = (np.concatenate(column) for column in zip(*parts, strict=True))
+    at = at + copied * rng.uniform(-_JITTER_S, _JITTER_S, len(at))
+    # A copy that left the half hour comes back into it as in a mirror: held at its edge, many would come at
+    # once.
+    at = start + np.abs(at - start)
+    at = np.clip(start + length - np.abs(start + length - at), start, start + length)
+    order = np.argsort(at, kind="stable")
+    return at[order], picked[order]
+
+
+def _repeated(
+    load: Load,
+    rng: np.random.Generator,
+    rate: float,
+    within: tuple[float, float],
+    trace: Trace,
+    turns: Counts,
+) -> tuple[Numbers, Counts, NDArray[np.bool_]]:
+    """Some turns of a trace: the arrivals within two seconds of the load, their places in the trace, and
+    which are one of several copies."""
     at = (turns[:, None] * trace.span_s + trace.seconds[None, :]).ravel()
     picked = np.tile(np.arange(len(trace.seconds)), len(turns))
-    inside = (at >= start) & (at < start + length)
+    inside = (at >= within[0]) & (at < within[1])
     at, picked = at[inside], picked[inside]
-    often = rate / own * load.season(at)
+    often = rate * trace.span_s / len(trace.seconds) * load.season(at)
     counts = np.floor(often).astype(np.int64) + (rng.random(len(at)) < often % 1)
-    at, picked = np.repeat(at, counts), np.repeat(picked, counts)
-    copied = np.repeat(counts, counts) > 1
-    at = at + copied * rng.uniform(-_JITTER_S, _JITTER_S, len(at))
-    order = np.argsort(at, kind="stable")
-    return np.clip(at[order], start, start + length), picked[order]
+    return np.repeat(at, counts), np.repeat(picked, counts), np.repeat(counts, counts) > 1

@@ -16,6 +16,7 @@ from overt.planning.server_model import ServerModel
 from overt.planning.setting import Limits, Setting, simulated
 
 _MOST = 8  # times the row, beyond which no row is tried
+_PEAK_S = 2.0  # over which the peak is taken that `peak_share` speaks of, however often a policy reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +39,22 @@ class Search:
     @cached_property
     def budget_w(self) -> float:
         """Of the row, in watts: as given, or what makes its own peak the share of it that is assumed."""
-        setting = self.setting
-        return setting.budget_w or self.free(setting.row).peak_w / setting.peak_share
+        return self.setting.budget_w or self._peak_w / self.setting.peak_share
 
     @property
     def peak_share(self) -> float:
-        """The highest reading of the row before servers are added, as a share of the budget."""
-        return self.free(self.setting.row).peak_w / self.budget_w
+        """The busiest two seconds of the row before servers are added, as a share of the budget."""
+        return self._peak_w / self.budget_w
 
-    def free(self, servers: int) -> Measured:
-        """The row without limits."""
-        return _free(self.setting.load, self.setting.split(servers), self.setting.model.at_top)
+    @property
+    def _peak_w(self) -> float:
+        return self.free(self.setting.row, _PEAK_S).peak_w
+
+    def free(self, servers: int, every_s: float | None = None) -> Measured:
+        """The row without limits, read as often as by the policy, or every so many seconds."""
+        setting = self.setting
+        every_s = every_s or setting.policy.telemetry_s
+        return _free(setting.load, setting.split(servers), setting.model.at_top, every_s)
 
     def trial(self, policy: Policy, servers: int, *, stops: bool = False) -> Shown:
         """A row of so many servers under a policy.
@@ -101,15 +107,17 @@ class Search:
 
 
 @lru_cache(maxsize=48)
-def _free(load: Load, split: tuple[int, int], model: ServerModel) -> Measured:
-    """A row without limits. Many settings share it: neither the budget nor the policy takes part in it."""
-    return simulated(Setting(load=load, model=model), split, math.inf, acts=False)
+def _free(load: Load, split: tuple[int, int], model: ServerModel, every_s: float) -> Measured:
+    """A row without limits. Many settings share it: of the budget and the policy only the time between two
+    readings takes part in it."""
+    setting = Setting(load=load, model=model, policy=Policy(telemetry_s=every_s))
+    return simulated(setting, split, math.inf, acts=False)
 
 
 def _trial(setting: Setting, servers: int, budget_w: float, measured: Measured, free: Measured) -> Trial:
     high, low = setting.split(servers)
     latencies = [_latency(measured, free, priority) for priority in (HIGH, LOW)]
-    broken = _broken(setting.limits, measured, latencies)
+    broken = _broken(setting.limits, measured, latencies, (high, low))
     return Trial(
         policy=setting.policy.kind,
         servers=servers,
@@ -133,11 +141,12 @@ def _trial(setting: Setting, servers: int, budget_w: float, measured: Measured, 
 
 
 def _latency(measured: Measured, free: Measured, priority: int) -> Latency:
-    """Latencies of one priority, and their rise against the row without limits."""
+    """Latencies of one priority, and their rise against the row without limits; a simulation that ended early
+    has other hours than that, and no rise."""
     at = [measured.quantile(priority, share) for share in (0.5, 0.99)]
-    before = [free.quantile(priority, share) for share in (0.5, 0.99)]
+    before = [None if measured.is_enough else free.quantile(priority, share) for share in (0.5, 0.99)]
     rises = [a / b - 1 if a is not None and b else None for a, b in zip(at, before, strict=True)]
-    done = measured.done[priority]
+    done, of = measured.done[priority], 0 if measured.is_enough else free.done[priority]
     return Latency(
         arrived=measured.arrived[priority],
         done=done,
@@ -146,16 +155,20 @@ def _latency(measured: Measured, free: Measured, priority: int) -> Latency:
         p99_s=at[1],
         p50_rise=rises[0],
         p99_rise=rises[1],
-        throughput_change=done / free.done[priority] - 1 if free.done[priority] else None,
+        throughput_change=done / of - 1 if of else None,
     )
 
 
-def _broken(limits: Limits, measured: Measured, latencies: list[Latency]) -> list[str]:
-    """The limits that are not kept, in words."""
-    said = []
+def _broken(
+    limits: Limits, measured: Measured, latencies: list[Latency], split: tuple[int, int]
+) -> list[str]:
+    """The limits that are not kept, or of which nothing can be said, in words."""
+    said = [] if measured.readings else ["power was never read"]
     if measured.brakes:
         said.append(f"{measured.brakes:,} brakes" if measured.brakes > 1 else "the brake was used")
-    for name, latency in zip(("high", "low"), latencies, strict=True):
+    for name, latency, servers in zip(("high", "low"), latencies, split, strict=True):
+        if servers and latency.p50_rise is None and not measured.is_enough:
+            said.append(f"no request of {name} priority was finished")
         for point, rise in (("p50", latency.p50_rise), ("p99", latency.p99_rise)):
             limit: float = getattr(limits, f"{name}_{point}")
             if rise is not None and rise >= limit:

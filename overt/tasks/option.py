@@ -60,8 +60,8 @@ class Option:
         return core_schema.no_info_after_validator_function(self._bounded, schema)
 
     def _bounded(self, value: float | None) -> float | None:
-        if value is not None and self.min is not None and value < self.min:
+        if value is not None and self.min is not None and not value >= self.min:  # so that NaN is told
             raise ValueError(f"must be at least {self.min:g}")
-        if value is not None and self.max is not None and value > self.max:
+        if value is not None and self.max is not None and not value <= self.max:
             raise ValueError(f"must be at most {self.max:g}")
         return value

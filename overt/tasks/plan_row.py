@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -24,7 +25,7 @@ from overt.data.text import short_percent
 from overt.planning.assumptions import ASSUMPTIONS, value_of, with_value
 from overt.planning.control import KINDS, Command, Policy
 from overt.planning.jobs import VARIED, Found, answered, as_done, crew, held_out, mapped, varied
-from overt.planning.load import Load
+from overt.planning.load import DAY_S, Load
 from overt.planning.setting import Limits, Setting
 from overt.tasks.config import Config, Option, by_role
 from overt.tasks.how_many import read_rate
@@ -215,6 +216,12 @@ def setting_of(config: RowConfig, stated: Mapping[str, Stated]) -> Setting:
     top = setting.model.top_mhz
     if max(config.low_mhz, config.high_mhz) > top:
         raise InputError(f"a cap lies above the top clock of {top:g} MHz", fix="Give a lower clock.")
+    days = min(config.days, config.range_days if config.ranges else math.inf)
+    if config.telemetry > days * DAY_S:
+        raise InputError(
+            f"--telemetry {config.telemetry:g} is longer than the {days * DAY_S:g} s that are simulated",
+            fix="Give more --days (and --range-days), or read the power more often.",
+        )
     return setting
 
 

@@ -10,7 +10,8 @@ class Latency:
     """Requests of one priority: `arrived`, `done` and still `inside` (waiting, read or written) at the end.
 
     Seconds from arrival to the last token, of those that are done; rises are against the same row without a
-    budget, as fractions, None where nothing was done. `throughput_change` is of the number that was done.
+    budget, as fractions, None where nothing was done or the simulation ended early. `throughput_change` is of
+    the number that was done.
     """
 
     arrived: int
