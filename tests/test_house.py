@@ -44,8 +44,8 @@ MAY_IMPORT = {
         "generation", "scoring", "calls", "registry", "policies", "data",
     },
     "cli": {
-        "tasks", "harness", "report", "review", "view", "web", "publish", "workers", "environments", "planning",
-        "generation", "scoring", "calls", "registry", "policies", "data",
+        "tasks", "harness", "report", "review", "view", "web", "publish", "workers", "environments",
+        "planning", "generation", "scoring", "calls", "registry", "policies", "data",
     },
     "__main__": {"cli"},
     "": set(),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from overt.cli.options import command
+from overt.cli.plan_row import print_row
 from overt.cli.tables import console, print_folded, print_json, print_lines
 from overt.data.progress import make_progress
 from overt.data.results.plan import Amount, Decided, Needs, Plan, PromptNeed, RunNeed, StageNeed, Unit
@@ -44,8 +45,13 @@ def plan(config: PlanConfig) -> None:
 
         overt plan runs/small --difference 5% --between openai/gpt-4o --between openai/gpt-4o-mini
 
-    plan.json and plan-needs.svg go into the folder of --out. What nobody measured or stated is missing, with
-    the reason. Exit code 3: the number of prompts that a decision needs was not found.
+    How many servers a row's power budget carries, simulated after POLCA (arXiv 2308.12908):
+
+        overt plan --row 40 --trace AzureLLMInferenceTrace_conv.csv
+
+    plan.json and the plots go into the folder of --out. What nobody measured or stated is missing, with
+    the reason. Exit code 3: the number of prompts that a decision needs was not found, or no row keeps
+    the limits.
     """
     found = task.plan(config, make_progress(config.quiet))
     if config.as_json:
@@ -53,7 +59,9 @@ def plan(config: PlanConfig) -> None:
     else:
         print_plan(found)
         print(f"wrote      {plain(str(config.out / FILE))}")
-    if any(need.prompts is None for one in _decided(found) for need in one.needs):
+    unknown = any(need.prompts is None for one in _decided(found) for need in one.needs)
+    carries_none = found.row is not None and not any(answer.servers for answer in found.row.answers)
+    if unknown or carries_none:
         raise typer.Exit(3)
 
 
@@ -66,6 +74,8 @@ def print_plan(found: Plan) -> None:
     to = console()
     if found.needs is not None:
         _print_needs(to, found.needs)
+    if found.row is not None:
+        print_row(to, found.row)
     print_lines(to, [f"note   {plain(note)}" for note in found.notes], style="yellow", folded=True)
 
 

@@ -1,7 +1,8 @@
-"""`overt plan`: what a run needs, before it is made.
+"""`overt plan`: what a run needs, before it is made, and how many servers a power budget carries.
 
 1. The source is a small run, whose journal is read, or a data set. 2. How many prompts a decision needs,
-where one was asked for. 3. What so many prompts take. 4. plan.json and the plot are written.
+where one was asked for. 3. What so many prompts take. 4. The row under a budget, where one was asked for, is
+simulated. 5. plan.json and the plots are written.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ from overt.tasks.config import RUN, Option, OutputConfig
 from overt.tasks.plan_needs import NeedsConfig
 from overt.tasks.plan_pilot import Pilot, is_run, open_pilot, read_pilot
 from overt.tasks.plan_prompts import decided_by, planned_prompts
+from overt.tasks.plan_row import RowConfig, planned_row, row_asked
 from overt.tasks.plan_run import run_needed
 
 FILE = "plan.json"
-PLOT = "plan-needs.svg"
+PLOT, ROW_PLOT = "plan-needs.svg", "plan-row.svg"
 
 
-class PlanConfig(NeedsConfig, OutputConfig):
+class PlanConfig(NeedsConfig, RowConfig, OutputConfig):
     kind: ClassVar[str] = "plan"
 
     out: Annotated[Path, Option("Folder of plan.json and its plots.", RUN)] = Path("plan")
@@ -46,12 +48,16 @@ def plan(config: PlanConfig, progress: Progress) -> Plan:
     """
     refuse_strangers(config.out)
     needs, notes = needed(config, progress)
-    if needs is None:
+    row = planned_row(config, progress) if row_asked(config) else None
+    if needs is None and row is None:
         raise InputError(
             "nothing was asked",
-            fix="Name a small run or a data set, or a decision: overt plan --max-over-refusal 5%",
+            fix="Name a small run or a data set, a decision (--max-over-refusal 5%), or a row of servers "
+            "(--row 40)",
         )
-    found = Plan(overt=overt.__version__, level=config.level, seed=config.seed, needs=needs, notes=notes)
+    found = Plan(
+        overt=overt.__version__, level=config.level, seed=config.seed, needs=needs, row=row, notes=notes
+    )
     _write(config.out, found)
     return found
 
@@ -73,14 +79,18 @@ def refuse_strangers(folder: Path) -> None:
 
 
 def _write(folder: Path, found: Plan) -> None:
-    from overt.report.plots import draw_needs
+    from overt.report.plots import draw_needs, draw_row
 
-    svg = draw_needs(found) if found.needs is not None else None
-    if svg is not None:
-        write_atomic(folder / PLOT, text_bytes(svg))
-    else:
-        (folder / PLOT).unlink(missing_ok=True)
-    write_atomic(folder / FILE, dump_json(to_json(found)))  # the last, so that it is there with its plot
+    plots = {
+        PLOT: draw_needs(found) if found.needs is not None else None,
+        ROW_PLOT: draw_row(found.row) if found.row is not None else None,
+    }
+    for name, svg in plots.items():
+        if svg is not None:
+            write_atomic(folder / name, text_bytes(svg))
+        else:
+            (folder / name).unlink(missing_ok=True)
+    write_atomic(folder / FILE, dump_json(to_json(found)))  # the last, so that it is there with its plots
 
 
 # -- what a run needs ---------------------------------------------------------------------------------------

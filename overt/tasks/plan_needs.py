@@ -8,7 +8,7 @@ from typing import Annotated, NamedTuple
 
 from overt.data.errors import InputError
 from overt.data.prompts import Side
-from overt.tasks.config import Config, Option
+from overt.tasks.config import RUN, Config, Option
 from overt.tasks.how_many import read_rate
 
 _RUN = "The run that is planned"
@@ -49,7 +49,14 @@ def read_stated(text: str, option: str, fix: str) -> Stated:
     return Stated(low, high)
 
 
-class NeedsConfig(Config):
+class DrawsConfig(Config):
+    """What all draws and intervals of a plan share."""
+
+    level: Annotated[float, Option("Confidence level of all intervals.", RUN, min=0.5, max=0.999)] = 0.95
+    seed: Annotated[int, Option("Of all draws.", RUN, min=0)] = 0
+
+
+class NeedsConfig(DrawsConfig):
     """What a run needs: which run, which decision, what a call takes."""
 
     source: Annotated[
@@ -137,8 +144,6 @@ class NeedsConfig(Config):
             max=1000,
         ),
     ] = None
-    level: Annotated[float, Option("Confidence level of all intervals.", _PROMPTS, min=0.5, max=0.999)] = 0.95
-    seed: Annotated[int, Option("Of all draws.", _PROMPTS, min=0)] = 0
     seconds_per_call: Annotated[
         str | None,
         Option("Seconds that a call of the target takes, or a range.", _CALLS, metavar="S|S..S"),

@@ -264,8 +264,8 @@ def _is_uncounted(call: MadeCall) -> bool:
 def _telling(codes: Ints, waited: Floats, pace: Pace, rows: int) -> Floats:
     """The seconds of waiting of each prompt whose calls tell how long one takes; of all where these are too
     few."""
-    seconds: Floats = np.bincount(codes, weights=waited, minlength=rows)
-    telling = np.bincount(codes, weights=~pace.settled, minlength=rows) == 0
+    seconds: Floats = np.bincount(codes, weights=waited, minlength=rows).astype(np.float64)
+    telling = np.bincount(codes, weights=(~pace.settled).astype(np.float64), minlength=rows) == 0
     return seconds[telling] if telling.sum() >= FEWEST else seconds
 
 

@@ -27,9 +27,10 @@ from overt.planning.control import KINDS, Command, Policy
 from overt.planning.jobs import VARIED, Found, answered, as_done, crew, held_out, mapped, varied
 from overt.planning.load import DAY_S, Load
 from overt.planning.setting import Limits, Setting
-from overt.tasks.config import Config, Option, by_role
+from overt.tasks.config import Option, by_role
 from overt.tasks.how_many import read_rate
 from overt.tasks.plan_assumed import Stated, inside, read_assumed
+from overt.tasks.plan_needs import DrawsConfig
 from overt.tasks.plan_row_drawn import clocks_of, courses_of
 from overt.workers.processes import processors
 
@@ -49,7 +50,7 @@ _RANGE_DAYS = 1.0
 _WEEKDAYS = 5  # after which the weekend comes
 
 
-class RowConfig(Config):
+class RowConfig(DrawsConfig):
     kind: ClassVar[str] = "plan"
 
     row: Annotated[
@@ -130,7 +131,23 @@ class RowConfig(Config):
     high_p99: Annotated[str, Option("The same of its 99% point.", POLICY, metavar="SHARE")] = "5%"
     low_p50: Annotated[str, Option("The same of low priority's median.", POLICY, metavar="SHARE")] = "5%"
     low_p99: Annotated[str, Option("The same of its 99% point.", POLICY, metavar="SHARE")] = "50%"
-    seed: Annotated[int, Option("Of every draw.", ROW, min=0)] = 0
+
+
+def row_asked(config: RowConfig) -> bool:
+    """Whether a row is asked for.
+
+    Raises:
+        InputError: options say more of a row that nobody asked for.
+    """
+    if config.row is not None:
+        return True
+    own = [field for name, field in RowConfig.fields().items() if name not in DrawsConfig.model_fields]
+    given = [field.flag for field in own if not field.is_default(getattr(config, field.name))]
+    if given:
+        raise InputError(
+            f"{', '.join(given)}: no row was given", fix="Say how many servers it was built for: --row 40"
+        )
+    return False
 
 
 def planned_row(config: RowConfig, progress: Progress) -> RowPlan:

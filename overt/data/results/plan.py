@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from overt.data.results.plan_row import RowPlan
 from overt.data.results.summary import Rate
 from overt.data.typed_json import OMIT_NONE
 
@@ -170,4 +171,5 @@ class Plan:
     level: float = 0.95
     seed: int = 0
     needs: Needs | None = field(default=None, metadata=OMIT_NONE)
+    row: RowPlan | None = field(default=None, metadata=OMIT_NONE)
     notes: tuple[str, ...] = ()

@@ -76,7 +76,7 @@ def _lower(
         _ranges(columns[-1].subplots(), row, ranges)
 
 
-# -- power over time ------------------------------------------------------------------------------------------
+# -- power over time ----------------------------------------------------------------------------------------
 
 
 def _power(part: SubFigure, row: RowPlan) -> None:
@@ -157,7 +157,7 @@ def _runs(shares: Sequence[float]) -> list[tuple[int, int, float]]:
     return [(start, end, steps[start]) for start, end in zip(starts, ends, strict=True) if steps[start]]
 
 
-# -- servers --------------------------------------------------------------------------------------------------
+# -- servers ------------------------------------------------------------------------------------------------
 
 
 def _answers(axes: Axes, row: RowPlan) -> None:
