@@ -141,8 +141,8 @@ def notes(row: RowPlan) -> list[str]:
 
 def _of_the_load(row: RowPlan) -> Iterator[str]:
     yield (
-        f"Simulated: {days_text(row.days)} with seed {row.seed}; requests of {row.load}. The load of one "
-        "seed is one draw, and another has other peaks: try several (--seed), and more days (--days)."
+        f"Simulated: {days_text(row.days)} with seed {row.seed}; requests of {row.load}. The load of a seed "
+        "is one draw, and another has other peaks: try several (--seed), and more days (--days)."
     )
     if row.days < 1:
         yield "Less than a day is simulated, around the busiest hour."
