@@ -18,6 +18,7 @@ PAPER_MORE = 0.30
 TITLE = f"How many servers the power budget carries, after POLCA ({PAPER})"
 POLCA, FREE = "polca", "no capping"
 _DAY_S = 86_400.0
+_RISE = " +"  # between a latency and its rise in the words of a limit that is not kept
 _TITLES = {POLCA: "POLCA"}
 
 
@@ -64,9 +65,16 @@ def capped_share(row: RowPlan, trial: Trial) -> tuple[float, float]:
     return high, low
 
 
+def reasons(trial: Trial) -> list[str]:
+    """The limits that are not kept, with their figures. A simulation that ended at the first brake has none of
+    latency: what it measured is held against a whole load."""
+    return [why for why in trial.why if trial.is_whole or _RISE not in why]
+
+
 def broken_names(trial: Trial) -> list[str]:
-    """The limits that are not kept, by name alone: "brake", "low P50"."""
-    return ["brake"] * bool(trial.brakes) + [why.partition(" +")[0] for why in trial.why if " +" in why]
+    """The same by name alone: "brake", "low P50"."""
+    latencies = [why.partition(_RISE)[0] for why in reasons(trial) if _RISE in why]
+    return ["brake"] * bool(trial.brakes) + latencies
 
 
 # -- the answer ---------------------------------------------------------------------------------------------
@@ -120,15 +128,16 @@ def tried_names(row: RowPlan) -> list[str]:
 
 def breaking(row: RowPlan) -> list[str]:
     """What each policy breaks with one server more than its answer."""
-    return [f"{policy_title(answer.policy)}: {_breaks(answer)}" for answer in row.answers]
+    return [_breaks(answer) for answer in row.answers]
 
 
 def _breaks(answer: Answer) -> str:
-    after = answer.next
+    title, after = policy_title(answer.policy), answer.next
     if after is None:
-        return f"the limits are kept with {answer.servers:,} servers, and no larger row was tried"
-    said = f"with {counted(after.servers, 'server')}: {', '.join(after.why) or 'the limits are not kept'}"
-    return said if answer.servers else f"not even one server keeps the limits: {said}"
+        return f"{title}: {answer.servers:,} servers keep the limits, and no larger row was tried"
+    none = "" if answer.servers else "not even one server keeps the limits: "
+    said = ", ".join(reasons(after)) or "the limits are not kept"
+    return f"{title} with {counted(after.servers, 'server')}: {none}{said}"
 
 
 # -- notes --------------------------------------------------------------------------------------------------

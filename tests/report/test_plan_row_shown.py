@@ -165,6 +165,12 @@ def polca(row, servers=47, why=SLOW, **changes):
     return dataclasses.replace(row, answers=(answer("polca", servers, why), *row.answers[1:]), **changes)
 
 
+def polca_next(row, after):
+    return dataclasses.replace(
+        row, answers=(dataclasses.replace(row.answers[0], next=after), *row.answers[1:])
+    )
+
+
 def said(lines):
     return " ".join(lines)
 
@@ -200,7 +206,7 @@ def test_a_range_that_moves_nothing_is_said_to():
 
 def test_a_policy_that_carries_no_server():
     row = polca(plan(), 0)
-    assert "not even one server keeps the limits: with 1 server: low P50" in breaking(row)[0]
+    assert breaking(row)[0].startswith("POLCA with 1 server: not even one server keeps the limits: low P50")
     cells = answers_table(row).rows[0]
     assert [cell.text for cell in cells[:3]] == ["POLCA", "0", "-100.0%"]
     assert all(cell.muted for cell in cells[4:])
@@ -212,6 +218,17 @@ def test_a_policy_that_carries_no_server():
 def test_a_search_that_ended_is_not_an_answer_that_breaks():
     first = dataclasses.replace(plan().answers[0], servers=320, next=None)
     assert "no larger row was tried" in breaking(plan(answers=(first,)))[0]
+
+
+def test_a_row_that_stopped_at_its_first_brake_says_nothing_of_latency():
+    """Its latencies are those of a part of the load, held against all of it."""
+    stopped = trial("polca", 48, brakes=1, why=[BRAKE, "high P50 +106.3% (limit 1%)"])
+    row = plan(answers=(dataclasses.replace(plan().answers[0], next=stopped),))
+    assert breaking(row) == ["POLCA with 48 servers: the brake was used"]
+    assert broken_names(stopped) == ["brake"]
+    whole = dataclasses.replace(stopped, is_whole=True)
+    assert broken_names(whole) == ["brake", "high P50"]
+    assert "is the budget and latency (high P50)" in said(drivers(polca_next(row, whole)))
 
 
 # -- what drives it ---------------------------------------------------------------------------------------
@@ -470,7 +487,7 @@ def test_a_real_plan_is_shown_from_its_json(real):
 def test_names_of_broken_limits_are_those_of_the_search(real):
     """The words are made far away from here; this holds both together."""
     tried = [one.next for one in real.answers if one.next] + [cell.trial for cell in real.map]
-    broken = [one for one in tried if not one.kept]
+    broken = [one for one in tried if not one.kept and one.is_whole]
     assert broken
     for one in broken:
         names = broken_names(one)
