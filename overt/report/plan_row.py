@@ -66,8 +66,8 @@ def capped_share(row: RowPlan, trial: Trial) -> tuple[float, float]:
 
 
 def reasons(trial: Trial) -> list[str]:
-    """The limits that are not kept, with their figures. A simulation that ended at the first brake has none of
-    latency: what it measured is held against a whole load."""
+    """The limits that are not kept, with their figures; where the simulation ended at the first brake, none of
+    latency, since a part of the load was held against all of it."""
     return [why for why in trial.why if trial.is_whole or _RISE not in why]
 
 
