@@ -66,8 +66,8 @@ def capped_share(row: RowPlan, trial: Trial) -> tuple[float, float]:
 
 
 def reasons(trial: Trial) -> list[str]:
-    """The limits that are not kept, with their figures; where the simulation ended at the first brake, none of
-    latency, since a part of the load was held against all of it."""
+    """The limits that are not kept, with their figures; of a simulation that ended at its first brake
+    none of latency, since a part of the load was held against all of it."""
     return [why for why in trial.why if trial.is_whole or _RISE not in why]
 
 
