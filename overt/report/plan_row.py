@@ -72,9 +72,8 @@ def reasons(trial: Trial) -> list[str]:
 
 
 def broken_names(trial: Trial) -> list[str]:
-    """The same by name alone: "brake", "low P50"."""
-    latencies = [why.partition(_RISE)[0] for why in reasons(trial) if _RISE in why]
-    return ["brake"] * bool(trial.brakes) + latencies
+    """The same by name alone: "brake", "low P50"; what is no limit, in its own words."""
+    return ["brake" if "brake" in why else why.partition(_RISE)[0] for why in reasons(trial)]
 
 
 # -- the answer ---------------------------------------------------------------------------------------------

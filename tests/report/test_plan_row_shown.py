@@ -228,6 +228,7 @@ def test_a_row_that_stopped_at_its_first_brake_says_nothing_of_latency():
     assert broken_names(stopped) == ["brake"]
     whole = dataclasses.replace(stopped, is_whole=True)
     assert broken_names(whole) == ["brake", "high P50"]
+    assert broken_names(trial(why=["no request of low priority was finished"]))[0].startswith("no request")
     assert "is the budget and latency (high P50)" in said(drivers(polca_next(row, whole)))
 
 
