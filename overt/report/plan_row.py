@@ -18,6 +18,7 @@ PAPER_MORE = 0.30
 TITLE = f"How many servers the power budget carries, after POLCA ({PAPER})"
 POLCA, FREE = "polca", "no capping"
 _DAY_S = 86_400.0
+_RISE = " +"  # between a latency and its rise in the words of a limit that is not kept
 _TITLES = {POLCA: "POLCA"}
 
 
@@ -64,9 +65,15 @@ def capped_share(row: RowPlan, trial: Trial) -> tuple[float, float]:
     return high, low
 
 
+def reasons(trial: Trial) -> list[str]:
+    """The limits that are not kept, with their figures; of a simulation that ended at its first brake
+    none of latency, since a part of the load was held against all of it."""
+    return [why for why in trial.why if trial.is_whole or _RISE not in why]
+
+
 def broken_names(trial: Trial) -> list[str]:
-    """The limits that are not kept, by name alone: "brake", "low P50"."""
-    return ["brake"] * bool(trial.brakes) + [why.partition(" +")[0] for why in trial.why if " +" in why]
+    """The same by name alone: "brake", "low P50"; what is no limit, in its own words."""
+    return ["brake" if "brake" in why else why.partition(_RISE)[0] for why in reasons(trial)]
 
 
 # -- the answer ---------------------------------------------------------------------------------------------
@@ -120,15 +127,16 @@ def tried_names(row: RowPlan) -> list[str]:
 
 def breaking(row: RowPlan) -> list[str]:
     """What each policy breaks with one server more than its answer."""
-    return [f"{policy_title(answer.policy)}: {_breaks(answer)}" for answer in row.answers]
+    return [_breaks(answer) for answer in row.answers]
 
 
 def _breaks(answer: Answer) -> str:
-    after = answer.next
+    title, after = policy_title(answer.policy), answer.next
     if after is None:
-        return f"the limits are kept with {answer.servers:,} servers, and no larger row was tried"
-    said = f"with {counted(after.servers, 'server')}: {', '.join(after.why) or 'the limits are not kept'}"
-    return said if answer.servers else f"not even one server keeps the limits: {said}"
+        return f"{title}: {answer.servers:,} servers keep the limits, and no larger row was tried"
+    none = "" if answer.servers else "not even one server keeps the limits: "
+    said = ", ".join(reasons(after)) or "the limits are not kept"
+    return f"{title} with {counted(after.servers, 'server')}: {none}{said}"
 
 
 # -- notes --------------------------------------------------------------------------------------------------
@@ -141,8 +149,8 @@ def notes(row: RowPlan) -> list[str]:
 
 def _of_the_load(row: RowPlan) -> Iterator[str]:
     yield (
-        f"Simulated: {days_text(row.days)} with seed {row.seed}; requests of {row.load}. The load of one "
-        "seed is one draw, and another has other peaks: try several (--seed), and more days (--days)."
+        f"Simulated: {days_text(row.days)} with seed {row.seed}; requests of {row.load}. The load of a seed "
+        "is one draw, and another has other peaks: try several (--seed), and more days (--days)."
     )
     if row.days < 1:
         yield "Less than a day is simulated, around the busiest hour."

@@ -124,7 +124,7 @@ def _ends_it(row: RowPlan, after: Trial) -> Iterator[str]:
     latencies = [name for name in broken_names(after) if name != "brake"]
     servers = counted(after.servers, "server")
     if after.brakes:
-        with_it = f" and latency ({listed(latencies)})" if latencies and after.is_whole else ""
+        with_it = f" and latency ({listed(latencies)})" if latencies else ""
         yield (
             f"What ends POLCA's answer is the budget{with_it}: with {servers} the caps land too late or save "
             "too little, and the brake is used."

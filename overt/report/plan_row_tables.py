@@ -19,6 +19,7 @@ from overt.report.plan_row import (
     value_text,
 )
 from overt.report.plan_row_drivers import Moved, moved
+from overt.report.sections.wording import counted
 
 _NONE = Cell("-", muted=True)
 
@@ -196,8 +197,8 @@ def map_table(row: RowPlan) -> Table:
     servers = row.map[0].trial.servers if row.map else 0
     return Table(
         id="row-map",
-        caption=f"POLCA with other thresholds on {servers:,} servers: the limits that are not kept, and for "
-        "which share of the time low priority is capped",
+        caption=f"POLCA with other thresholds on {counted(servers, 'server')}: the limits that are not kept, "
+        "and for which share of the time low priority is capped",
         columns=("T2 below, T1 beside", *(short_percent(t1) for t1 in t1s)),
         rows=[
             [Cell(short_percent(t2), sort=t2), *(_map_cell(row, found.get((t1, t2))) for t1 in t1s)]

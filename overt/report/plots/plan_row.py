@@ -4,7 +4,7 @@ thresholds, and what moves the answer."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from overt.data.results.plan_row import Course, RowPlan
 from overt.data.text import short, short_percent
@@ -13,12 +13,14 @@ from overt.report.plan_row import (
     POLCA,
     broken_names,
     capped_share,
+    days_text,
     policy_title,
     value_text,
 )
 from overt.report.plan_row_drivers import Moved, moved, paper_servers
 from overt.report.plan_row_tables import thresholds
-from overt.report.plots.drawing import INKS, QUIET, TEXT, entitle, frame, new_figure, percent_axis
+from overt.report.plots.drawing import INKS, PAPER, QUIET, TEXT, entitle, frame, new_figure, percent_axis
+from overt.report.sections.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,6 +31,7 @@ _POWER = 3.6  # inches of the power over time, with the caps below it
 _HERE, _FREE, _PAPER, _LOW, _HIGH = INKS[0][0], INKS[6][0], INKS[1][0], INKS[4][0], INKS[3][0]
 _KEPT, _BROKEN = INKS[2][0], INKS[7][0]
 _DASHED = (0, (5, 1.6))
+_BEHIND = {"facecolor": PAPER[0], "edgecolor": "none", "pad": 0.8}  # so that no line crosses a figure
 
 
 def draw_row_plan(row: RowPlan) -> Figure | None:
@@ -76,7 +79,7 @@ def _lower(
         _ranges(columns[-1].subplots(), row, ranges)
 
 
-# -- power over time ----------------------------------------------------------------------------------------
+# -- power over time ---------------------------------------------------------------------------------------
 
 
 def _power(part: SubFigure, row: RowPlan) -> None:
@@ -114,10 +117,10 @@ def _power(part: SubFigure, row: RowPlan) -> None:
         loc="upper right", bbox_to_anchor=(1, 1.16), ncols=3, frameon=False, fontsize=8.5,
         labelcolor="linecolor",
     )  # fmt: skip
-    entitle(axes, f"Power of {first.servers:,} servers")
+    entitle(axes, f"Power of {counted(first.servers, 'server')}, after POLCA")
     if is_capped:
         _caps(grid[1, 0], first)
-    grid[-1, 0].set_xlabel(f"hours of a load of {short(row.load, 70)}", fontsize=8.5)
+    grid[-1, 0].set_xlabel(f"hours; requests of {short(row.load, 70)}", fontsize=8.5)
 
 
 def _bin_text(course: Course) -> str:
@@ -157,21 +160,18 @@ def _runs(shares: Sequence[float]) -> list[tuple[int, int, float]]:
     return [(start, end, steps[start]) for start, end in zip(starts, ends, strict=True) if steps[start]]
 
 
-# -- servers ------------------------------------------------------------------------------------------------
+# -- servers -----------------------------------------------------------------------------------------------
 
 
 def _answers(axes: Axes, row: RowPlan) -> None:
     """The answer of each policy with its range, beside the row as built and the paper's share more."""
     frame(axes)
-    marks = [(float(row.row), QUIET[0], f"built for {row.row:,}")]
     paper = paper_servers(row)
-    marks.append((paper, _PAPER, f"paper +{PAPER_MORE:.0%}: {paper:,.4g}"))
-    for value, color, said in marks:
-        axes.axvline(value, color=color, lw=1.2, ls=_DASHED, zorder=1.5)
-        axes.annotate(
-            said, (value, 0), (0, -16), xycoords=("data", "axes fraction"), textcoords="offset points",
-            color=color, fontsize=8, ha="center", va="top",
-        )  # fmt: skip
+    _marks(
+        axes,
+        (float(row.row), QUIET[0], f"built for {row.row:,}"),
+        (paper, _PAPER, f"paper +{PAPER_MORE:.0%}: {paper:,.4g}"),
+    )
     highest, lowest = paper, float(row.row)
     for place, answer in enumerate(row.answers):
         color = _HERE if answer.policy == POLCA else _FREE
@@ -184,18 +184,35 @@ def _answers(axes: Axes, row: RowPlan) -> None:
             right, lowest = max(right, high), min(lowest, low)
         axes.plot(answer.servers, place, color=color, marker="o", markersize=6.5)
         axes.annotate(
-            said, (right, place), (8, 0), textcoords="offset points", color=color, fontsize=8.5, va="center"
-        )
+            said, (right, place), (8, 0), textcoords="offset points", color=color, fontsize=8.5, va="center",
+            bbox=_BEHIND,
+        )  # fmt: skip
         highest, lowest = max(highest, right), min(lowest, answer.servers)
     room = max(1.0, highest - lowest)
     axes.set_xlim(max(-0.06 * room, lowest - 0.12 * room), highest + 0.4 * room)
     axes.set_yticks(range(len(row.answers)), [policy_title(answer.policy) for answer in row.answers])
     axes.set_ylim(len(row.answers) - 0.5, -0.6)
     axes.grid(False, axis="y")
-    axes.xaxis.set_ticks_position("top")
-    axes.spines["bottom"].set_visible(False)
     title = "Servers by policy" + (", with the range over assumptions" if row.varied else "")
     entitle(axes, title)
+
+
+def _marks(axes: Axes, *marks: tuple[float, str, str]) -> None:
+    """Two lines across an axis of servers, whose numbers go to its top: (servers, colour, name). The names
+    stand below, on the outer sides of the lines."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    sides: tuple[tuple[Literal["left", "right"], int], ...] = (("right", 3), ("left", -3))
+    for (value, color, said), (side, shift) in zip(sorted(marks, key=lambda it: it[0]), sides, strict=True):
+        axes.axvline(value, color=color, lw=1.2, ls=_DASHED, zorder=1.5)
+        axes.annotate(
+            said, (value, 0), (shift, -5), xycoords=("data", "axes fraction"), textcoords="offset points",
+            color=color, fontsize=8, ha=side, va="top",
+        )  # fmt: skip
+    axes.xaxis.set_ticks_position("top")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 0 else ""))
+    axes.spines["bottom"].set_visible(False)
 
 
 def _ranges(axes: Axes, row: RowPlan, ranges: Sequence[Moved]) -> None:
@@ -218,25 +235,18 @@ def _ranges(axes: Axes, row: RowPlan, ranges: Sequence[Moved]) -> None:
             axes.annotate(
                 f"{value_text(one.assumed, end.value)}: {servers:,}", (servers, y), (-4 if is_left else 4, 0),
                 textcoords="offset points", fontsize=7.5, color=color, va="center",
-                ha="right" if is_left else "left",
+                ha="right" if is_left else "left", bbox=_BEHIND,
             )  # fmt: skip
-    axes.axvline(base, color=TEXT[0], lw=1.1)
-    axes.axvline(paper, color=_PAPER, lw=1.2, ls=_DASHED, zorder=1.5)
-    for value, color, said in (
+    _marks(
+        axes,
         (base, TEXT[0], f"as it stands: {base:,}"),
-        (paper, _PAPER, f"paper: {paper:,.4g}"),
-    ):
-        axes.annotate(
-            said, (value, 0), (0, -5), xycoords=("data", "axes fraction"), textcoords="offset points",
-            color=color, fontsize=8, ha="center", va="top",
-        )  # fmt: skip
+        (paper, _PAPER, f"paper +{PAPER_MORE:.0%}: {paper:,.4g}"),
+    )
     axes.set_xlim(low - 0.28 * room, high + 0.28 * room)
     axes.set_yticks(range(len(ranges)), [one.assumed.name for one in ranges])
     axes.set_ylim(len(ranges) - 0.5, -0.6)
-    axes.xaxis.set_ticks_position("top")
-    axes.spines["bottom"].set_visible(False)
     axes.grid(False, axis="y")
-    entitle(axes, f"POLCA's servers at both ends of each range ({ranges[0].ends[0].days:g} days)")
+    entitle(axes, f"POLCA at both ends of each range, {days_text(ranges[0].ends[0].days)}")
 
 
 def _map(axes: Axes, row: RowPlan) -> None:
@@ -260,4 +270,4 @@ def _map(axes: Axes, row: RowPlan) -> None:
     for spine in axes.spines.values():
         spine.set_visible(False)
     axes.set_xlabel("limits, and how long low priority is capped", fontsize=8.5)
-    entitle(axes, f"Other thresholds on {row.map[0].trial.servers:,} servers")
+    entitle(axes, f"Other thresholds on {counted(row.map[0].trial.servers, 'server')}")
