@@ -8,7 +8,7 @@ from overt.cli.tables import print_folded, print_lines
 from overt.data.results.plan_row import RowPlan
 from overt.data.table_model import Table
 from overt.data.text import plain
-from overt.report.plan_row import TITLE, breaking, headline, notes
+from overt.report.plan_row import TITLE, breaking, headline, notes, tried_again
 from overt.report.plan_row_drivers import drivers
 from overt.report.plan_row_tables import (
     answers_table,
@@ -29,6 +29,7 @@ def print_row(to: Console, row: RowPlan) -> None:
     _sentences(to, headline(row))
     _table(to, answers_table(row))
     _section(to, "What breaks with one server more", breaking(row))
+    _section(to, "The same rows on other draws, which took no part in finding them", tried_again(row))
     _table(to, costs_table(row))
     _table(to, requests_table(row))
     _section(to, "What drives the answer", drivers(row))

@@ -13,13 +13,11 @@ from typing import TypeVar
 
 from overt.data.results.plan_row import Answer, MapCell, Trial, Varied
 from overt.planning.assumptions import with_value
-from overt.planning.control import KINDS, Kind
+from overt.planning.control import KINDS, Kind, Policy
 from overt.planning.search import Search, Shown
 from overt.planning.setting import Setting
 
 T = TypeVar("T")
-
-VARIED: tuple[Kind, ...] = ("no capping", "polca")  # whose answers are shown over the ranges
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +34,30 @@ def answered(setting: Setting, kinds: Sequence[Kind]) -> Found:
     """The largest row under each policy; that of the first one that has any is to be drawn."""
     search = Search(setting)
     policies = [dataclasses.replace(setting.policy, kind=kind) for kind in kinds]
-    answers = tuple(search.largest(policy) for policy in policies)
+    answers = _largest(search, policies)
     drawn = next((pair for pair in zip(policies, answers, strict=True) if pair[1].servers), None)
     shown = search.trial(drawn[0], drawn[1].servers) if drawn else None
     return Found(search.budget_w, search.peak_share, answers, shown)
 
 
+def _largest(search: Search, policies: Sequence[Policy]) -> tuple[Answer, ...]:
+    """The largest row under each policy; each search begins where the one before it ended."""
+    answers: list[Answer] = []
+    for policy in policies:
+        answers.append(search.largest(policy, answers[-1].servers if answers else 0))
+    return tuple(answers)
+
+
 def varied(setting: Setting, name: str, value: float) -> Varied:
     """The answers where one assumption has another value; name "": as it stands."""
-    other = with_value(setting, name, value) if name else setting
-    search = Search(other)
+    search = Search(with_value(setting, name, value) if name else setting)
+    policies = [dataclasses.replace(setting.policy, kind=kind) for kind in KINDS]
     return Varied(
         name=name,
         value=value,
         days=setting.load.days,
         peak_share=search.peak_share,
-        servers={
-            kind: search.largest(dataclasses.replace(setting.policy, kind=kind)).servers for kind in VARIED
-        },
+        servers={answer.policy: answer.servers for answer in _largest(search, policies)},
     )
 
 
@@ -72,14 +76,14 @@ def held_out(
     ]
 
 
-def mapped(setting: Setting, servers: int, budget_w: float, t1: float, t2s: Sequence[float]) -> list[MapCell]:
-    """POLCA with other thresholds on a row of so many servers, under the same budget: one column of the
-    map."""
+def mapped(setting: Setting, guess: int, budget_w: float, t1: float, t2s: Sequence[float]) -> list[MapCell]:
+    """The largest row under POLCA with other thresholds and the same budget: one column of the map."""
     search = Search(dataclasses.replace(setting, budget_w=budget_w))
-    cells = []
+    cells: list[MapCell] = []
     for t2 in t2s:
         policy = dataclasses.replace(setting.policy, kind="polca", t1=t1, t2=t2)
-        cells.append(MapCell(t1=t1, t2=t2, trial=search.trial(policy, servers).trial))
+        answer = search.largest(policy, cells[-1].answer.servers if cells else guess)
+        cells.append(MapCell(t1=t1, t2=t2, answer=answer))
     return cells
 
 

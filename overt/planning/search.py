@@ -75,14 +75,17 @@ class Search:
         self._tried[policy, servers] = shown = Shown(trial, measured, free)
         return shown
 
-    def largest(self, policy: Policy) -> Answer:
+    def largest(self, policy: Policy, guess: int = 0) -> Answer:
         """The largest number of servers that keeps the limits, by bisection: one more does not keep them.
 
         That is the largest of all only if more servers never make a row better, which holds but for chance.
+
+        Args:
+            guess: where the search begins. Default: as many as the peak of the row leaves room for.
         """
         row = self.setting.row
         kept, broken, step = 0, _MOST * row + 1, 1
-        servers = min(max(1, int(row / self.peak_share)), broken - 1)
+        servers = min(max(1, guess or int(row / self.peak_share)), broken - 1)
         tried: list[int] = []
         while broken - kept > 1:
             tried.append(servers)

@@ -139,6 +139,16 @@ def _breaks(answer: Answer) -> str:
     return f"{title} with {counted(after.servers, 'server')}: {none}{said}"
 
 
+def tried_again(row: RowPlan) -> list[str]:
+    """What became of the answers on draws of the load that took no part in finding them."""
+    return [
+        f"{policy_title(held.policy)}: {held.servers:,} servers keep the limits on {held.kept:,} of "
+        f"{counted(held.draws, 'other draw')} of the load; the brake was used on {held.with_brake:,}, and "
+        f"power reached {percent(held.worst_peak)} of the budget"
+        for held in row.held_out
+    ]
+
+
 # -- notes --------------------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from overt.data.text import is_figure, percent, short_percent
 from overt.report.plan_row import (
     FREE,
     POLCA,
+    answer_of,
     broken_names,
     capped_share,
     change,
@@ -191,14 +192,12 @@ def assumed_lines(row: RowPlan) -> list[str]:
 
 
 def map_table(row: RowPlan) -> Table:
-    """What other thresholds give on POLCA's largest row: kept, or which limits are not."""
+    """The largest row under POLCA with other thresholds, and what ends it."""
     t1s, t2s = thresholds(row)
     found = {(cell.t1, cell.t2): cell for cell in row.map}
-    servers = row.map[0].trial.servers if row.map else 0
     return Table(
         id="row-map",
-        caption=f"POLCA with other thresholds on {counted(servers, 'server')}: the limits that are not kept, "
-        "and for which share of the time low priority is capped",
+        caption="Servers that POLCA carries with other thresholds, and what breaks with one more",
         columns=("T2 below, T1 beside", *(short_percent(t1) for t1 in t1s)),
         rows=[
             [Cell(short_percent(t2), sort=t2), *(_map_cell(row, found.get((t1, t2))) for t1 in t1s)]
@@ -215,10 +214,20 @@ def thresholds(row: RowPlan) -> tuple[list[float], list[float]]:
 def _map_cell(row: RowPlan, cell: MapCell | None) -> Cell:
     if cell is None:
         return _NONE
-    low = capped_share(row, cell.trial)[1]
-    return Cell(f"{map_text(cell)} ({low:.0%})", sort=low, heat="better" if cell.trial.kept else "worse")
+    servers = cell.answer.servers
+    return Cell(f"{servers:,} ({map_text(cell)})", sort=servers, heat=map_heat(row, cell))
+
+
+def map_heat(row: RowPlan, cell: MapCell) -> str:
+    """Whether a cell carries more or fewer servers than the thresholds of the plan."""
+    here = answer_of(row, POLCA)
+    servers = cell.answer.servers
+    if here is None or servers == here.servers:
+        return ""
+    return "better" if servers > here.servers else "worse"
 
 
 def map_text(cell: MapCell) -> str:
-    """ "kept", or the limits that are not."""
-    return "kept" if cell.trial.kept else ", ".join(broken_names(cell.trial)) or "not kept"
+    """What breaks with one server more, by name."""
+    after = cell.answer.next
+    return ", ".join(broken_names(after)) or "not kept" if after is not None else "no end found"

@@ -24,7 +24,7 @@ from overt.data.results.plan_row import (
 from overt.data.text import short_percent
 from overt.planning.assumptions import ASSUMPTIONS, value_of, with_value
 from overt.planning.control import KINDS, Command, Policy
-from overt.planning.jobs import VARIED, Found, answered, as_done, crew, held_out, mapped, varied
+from overt.planning.jobs import Found, answered, as_done, crew, held_out, mapped, varied
 from overt.planning.load import DAY_S, Load
 from overt.planning.setting import Limits, Setting
 from overt.tasks.config import Option, by_role
@@ -336,7 +336,7 @@ def _told(
         base=tuple(base),
         varied=tuple(ends),
         span={
-            kind: (min(one[kind] for one in all_ends), max(one[kind] for one in all_ends)) for kind in VARIED
+            kind: (min(one[kind] for one in all_ends), max(one[kind] for one in all_ends)) for kind in KINDS
         },
         map=tuple(cells),
         courses=courses_of(drawn, found.budget_w, setting.model.top_mhz) if drawn else (),

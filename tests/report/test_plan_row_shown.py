@@ -17,6 +17,7 @@ from overt.data.results.plan_row import (
     Assumed,
     AtClock,
     Course,
+    HeldOut,
     Latency,
     MapCell,
     RowPlan,
@@ -32,7 +33,15 @@ from overt.planning.load import Load
 from overt.planning.search import Search
 from overt.planning.server_model import ServerModel
 from overt.planning.setting import Setting
-from overt.report.plan_row import breaking, broken_names, headline, notes, range_text, value_text
+from overt.report.plan_row import (
+    breaking,
+    broken_names,
+    headline,
+    notes,
+    range_text,
+    tried_again,
+    value_text,
+)
 from overt.report.plan_row_drivers import drivers, moved
 from overt.report.plan_row_tables import answers_table, assumed_table, costs_table, map_table, requests_table
 from overt.report.plots import draw_row
@@ -152,7 +161,7 @@ def plan(**changes):
         ),
         span={"polca": (36, 52), "no capping": (44, 57)},
         map=tuple(
-            MapCell(t1=t1, t2=t2, trial=trial(servers=47, why=[SLOW] if t1 < 0.75 else []))
+            MapCell(t1=t1, t2=t2, answer=answer("polca", 45 if t1 < 0.75 else 49))
             for t1 in (0.7, 0.8) for t2 in (0.75, 0.89) if t2 > t1
         ),
         courses=(course("polca", (0.0,) * 100 + (0.5,) * 140), course("without a budget")),
@@ -335,10 +344,19 @@ def test_costs_name_the_limits_and_requests_have_both_priorities():
     assert texts(costs_table(row))["POLCA"][5] == "-"
 
 
-def test_the_map_has_the_limits_that_are_not_kept():
+def test_the_map_has_servers_and_what_ends_them():
     found = texts(map_table(plan()))
-    assert found == {"89%": ["low P50 (0%)", "kept (0%)"], "75%": ["low P50 (0%)", "-"]}
+    assert found == {"89%": ["45 (low P50)", "49 (low P50)"], "75%": ["45 (low P50)", "-"]}
+    heats = [[cell.heat for cell in row[1:]] for row in map_table(plan()).rows]
+    assert heats == [["worse", "better"], ["worse", ""]]
     assert not map_table(plan(map=())).rows
+
+
+def test_the_answers_on_other_draws_are_told_with_their_number():
+    held = HeldOut(policy="polca", servers=47, draws=4, kept=3, with_brake=1, worst_peak=1.004)
+    (told,) = tried_again(plan(held_out=(held,)))
+    assert "47 servers keep the limits on 3 of 4 other draws" in told and "100.4%" in told
+    assert tried_again(plan()) == []
 
 
 def test_notes_say_what_was_simulated_and_what_is_not_kept():
@@ -487,7 +505,7 @@ def test_a_real_plan_is_shown_from_its_json(real):
 
 def test_names_of_broken_limits_are_those_of_the_search(real):
     """The words are made far away from here; this holds both together."""
-    tried = [one.next for one in real.answers if one.next] + [cell.trial for cell in real.map]
+    tried = [one.next for one in real.answers if one.next] + [cell.answer.next for cell in real.map if cell.answer.next]
     broken = [one for one in tried if not one.kept and one.is_whole]
     assert broken
     for one in broken:

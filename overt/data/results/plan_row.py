@@ -123,11 +123,11 @@ class Varied:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapCell:
-    """POLCA with other thresholds, on a row of the same size."""
+    """The largest row under POLCA with other thresholds."""
 
     t1: float
     t2: float
-    trial: Trial
+    answer: Answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,14 +11,12 @@ from overt.data.text import short, short_percent
 from overt.report.plan_row import (
     PAPER_MORE,
     POLCA,
-    broken_names,
-    capped_share,
     days_text,
     policy_title,
     value_text,
 )
 from overt.report.plan_row_drivers import Moved, moved, paper_servers
-from overt.report.plan_row_tables import thresholds
+from overt.report.plan_row_tables import map_heat, map_text, thresholds
 from overt.report.plots.drawing import INKS, PAPER, QUIET, TEXT, entitle, frame, new_figure, percent_axis
 from overt.report.sections.wording import counted
 
@@ -250,18 +248,18 @@ def _ranges(axes: Axes, row: RowPlan, ranges: Sequence[Moved]) -> None:
 
 
 def _map(axes: Axes, row: RowPlan) -> None:
-    """A cell for each pair of thresholds: kept, or the limits that are not."""
+    """A cell for each pair of thresholds: how many servers, and what ends it."""
     t1s, t2s = thresholds(row)
+    colors = {"better": _KEPT, "worse": _BROKEN, "": QUIET[0]}
     for cell in row.map:
         x, y = t1s.index(cell.t1), t2s.index(cell.t2)
-        color = _KEPT if cell.trial.kept else _BROKEN
+        color = colors[map_heat(row, cell)]
         axes.fill_between((x - 0.47, x + 0.47), y - 0.45, y + 0.45, color=color, alpha=0.16, lw=0)
-        names = broken_names(cell.trial)
-        said = "kept" if cell.trial.kept else names[0] if names else "not kept"
-        if len(names) > 1:
-            said += f" +{len(names) - 1}"
-        low = capped_share(row, cell.trial)[1]
-        axes.text(x, y, f"{said}, {low:.0%}", color=color, fontsize=8, ha="center", va="center")
+        names = map_text(cell).split(", ")
+        said = names[0] + (f" +{len(names) - 1}" if len(names) > 1 else "")
+        axes.text(
+            x, y, f"{cell.answer.servers:,} ({said})", color=color, fontsize=8, ha="center", va="center"
+        )
     axes.set_xticks(range(len(t1s)), [f"T1 {short_percent(t1)}" for t1 in t1s])
     axes.set_yticks(range(len(t2s)), [f"T2 {short_percent(t2)}" for t2 in t2s])
     axes.set_xlim(-0.5, len(t1s) - 0.5)
@@ -269,5 +267,5 @@ def _map(axes: Axes, row: RowPlan) -> None:
     axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    axes.set_xlabel("limits, and how long low priority is capped", fontsize=8.5)
-    entitle(axes, f"Other thresholds on {counted(row.map[0].trial.servers, 'server')}")
+    axes.set_xlabel("servers, and what breaks with one more", fontsize=8.5)
+    entitle(axes, "POLCA's servers with other thresholds")
