@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import gc
 import json
 import os
 import resource
@@ -60,7 +61,9 @@ def setting_of(count: int, kind: Kind, slots: int) -> Setting:
 
 
 def simulate(count: int, kind: Kind, slots: int) -> Cost:
-    """One simulation in this process."""
+    """One simulation in this process, with the garbage collector set as the command sets it."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
     setting = setting_of(count, kind, slots)
     budget_w = Search(dataclasses.replace(setting, load=Load(days=0.1))).budget_w
     cpu, wall = time.process_time(), time.perf_counter()
