@@ -100,12 +100,15 @@ class Controller:
         if share > 1:
             self._brake_lands = now + policy.brake_s
             return [Command(self._brake_lands, now, "all", policy.brake_mhz, share)]
+        before = self._lands.copy()
         for place, step in enumerate(self._steps):
             if self._lands[place] < float("inf"):
                 if share < step.below and self._shows(self._free_from, now):
                     self._lands[place] = float("inf")
             elif share > step.above and (step.after < 0 or self._shows(self._lands[step.after], now)):
                 self._lands[place] = now + policy.cap_s
+        if self._lands == before:
+            return []
         return [command for group in ("low", "high") for command in self._wanted(group, now, share)]
 
     def _shows(self, landed: float, now: float) -> bool:
