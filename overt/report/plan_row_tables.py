@@ -20,7 +20,6 @@ from overt.report.plan_row import (
     value_text,
 )
 from overt.report.plan_row_drivers import Moved, moved
-from overt.report.sections.wording import counted
 
 _NONE = Cell("-", muted=True)
 

@@ -355,7 +355,8 @@ def test_the_map_has_servers_and_what_ends_them():
 def test_the_answers_on_other_draws_are_told_with_their_number():
     held = HeldOut(policy="polca", servers=47, draws=4, kept=3, with_brake=1, worst_peak=1.004)
     (told,) = tried_again(plan(held_out=(held,)))
-    assert "47 servers keep the limits on 3 of 4 other draws" in told and "100.4%" in told
+    assert "47 servers keep the limits on 3 of 4 other draws" in told
+    assert "100.4%" in told
     assert tried_again(plan()) == []
 
 
@@ -505,7 +506,9 @@ def test_a_real_plan_is_shown_from_its_json(real):
 
 def test_names_of_broken_limits_are_those_of_the_search(real):
     """The words are made far away from here; this holds both together."""
-    tried = [one.next for one in real.answers if one.next] + [cell.answer.next for cell in real.map if cell.answer.next]
+    tried = [one.next for one in real.answers if one.next] + [
+        cell.answer.next for cell in real.map if cell.answer.next
+    ]
     broken = [one for one in tried if not one.kept and one.is_whole]
     assert broken
     for one in broken:

@@ -9,7 +9,6 @@ from overt.data.errors import InputError
 from overt.data.progress import Silent
 from overt.planning.assumptions import ASSUMPTIONS, value_of
 from overt.planning.control import KINDS
-from overt.planning.jobs import VARIED
 from overt.tasks.plan_assumed import Stated, read_assumed
 from overt.tasks.plan_row import RowConfig, planned_row, policy_of, ranges_of, setting_of
 
@@ -178,7 +177,7 @@ class TestThePlan:
         assert plan.peak_share == pytest.approx(0.79)
         polca = plan.answers[0]
         assert plan.span == {
-            answer.policy: (answer.servers,) * 2 for answer in plan.answers if answer.policy in VARIED
+            answer.policy: (answer.servers,) * 2 for answer in plan.answers if answer.policy in KINDS
         }
         assert [course.servers for course in plan.courses] == [polca.servers] * 2
         assert max(plan.courses[0].highest) == pytest.approx(polca.trial.peak_share, abs=1e-4)
