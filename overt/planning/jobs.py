@@ -6,7 +6,7 @@ import dataclasses
 import gc
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -87,9 +87,26 @@ def mapped(setting: Setting, guess: int, budget_w: float, t1: float, t2s: Sequen
     return cells
 
 
+class Crew:
+    """Runs functions in other processes, and says when one is done."""
+
+    def __init__(self, pool: Executor, told: Callable[[int], None]) -> None:
+        self._pool, self._told = pool, told
+
+    def submit(self, function: Callable[..., T], *arguments: object) -> Future[T]:
+        future = self._pool.submit(function, *arguments)
+        future.add_done_callback(lambda done: None if done.cancelled() else self._told(1))
+        return future
+
+
 @contextmanager
-def crew(processes: int) -> Iterator[Executor]:
-    """Something that runs functions: other processes, or with one process a thread of this one."""
+def crew(processes: int, told: Callable[[int], None]) -> Iterator[Crew]:
+    """Other processes, or with one process a thread of this one. Where an error ends it, what has not begun is
+    not run.
+
+    Args:
+        told: is called with 1 as each function is done, from another thread.
+    """
     pool: Executor
     if processes <= 1:
         pool = ThreadPoolExecutor(1)
@@ -97,7 +114,7 @@ def crew(processes: int) -> Iterator[Executor]:
         spawn = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(processes, mp_context=spawn, initializer=_collect_less)
     try:
-        yield pool
+        yield Crew(pool, told)
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -106,11 +123,3 @@ def _collect_less() -> None:
     """As the command does: a simulation makes millions of tuples and no circle of garbage."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-
-
-def as_done(futures: Sequence[Future[T]], told: Callable[[int], None]) -> list[T]:
-    """The results in the order of the futures; `told` is called as each is done."""
-    for one in as_completed(futures):
-        one.result()  # an error ends it
-        told(1)
-    return [one.result() for one in futures]

@@ -15,7 +15,6 @@ from overt.data.results.plan_row import (
     Answer,
     Assumed,
     HeldOut,
-    MapCell,
     RowPlan,
     Sent,
     Trial,
@@ -24,7 +23,7 @@ from overt.data.results.plan_row import (
 from overt.data.text import short_percent
 from overt.planning.assumptions import ASSUMPTIONS, value_of, with_value
 from overt.planning.control import KINDS, Command, Policy
-from overt.planning.jobs import Found, answered, as_done, crew, held_out, mapped, varied
+from overt.planning.jobs import Found, answered, crew, held_out, mapped, varied
 from overt.planning.load import DAY_S, Load
 from overt.planning.setting import Limits, Setting
 from overt.tasks.config import Option, by_role
@@ -162,26 +161,32 @@ def planned_row(config: RowConfig, progress: Progress) -> RowPlan:
     ranges = ranges_of(stated, short) if config.ranges else []
     base = [("", 0.0)] if ranges and short != setting else []
     columns = [t1 for t1 in _MAP_T1 if config.map]
+    jobs = 1 + len(base) + len(ranges) + len(columns) + config.draws
     with (
-        crew(config.processes or processors()) as pool,
-        progress.stage("rows", 1 + len(base) + len(ranges) + len(columns) + config.draws) as advance,
+        progress.stage("rows", jobs) as advance,
+        crew(config.processes or processors(), advance) as processes,
     ):
-        first = pool.submit(answered, setting, ("polca", *(kind for kind in KINDS if kind != "polca")))
-        around = [pool.submit(varied, short, name, value) for name, value in [*base, *ranges]]
-        (found,) = as_done([first], advance)
-        servers = max(1, found.answers[0].servers)
+        first = processes.submit(answered, setting, KINDS)
+        ends = [processes.submit(varied, short, name, value) for name, value in [*base, *ranges]]
+        found = first.result()
+        guess = max(1, found.answers[0].servers)
         cells = [
-            pool.submit(mapped, setting, servers, found.budget_w, t1, [t2 for t2 in _MAP_T2 if t2 > t1])
+            processes.submit(mapped, setting, guess, found.budget_w, t1, [t2 for t2 in _MAP_T2 if t2 > t1])
             for t1 in columns
         ]
         others = [
-            pool.submit(held_out, setting, found.budget_w, found.answers, setting.load.seed + number)
+            processes.submit(held_out, setting, found.budget_w, found.answers, setting.load.seed + number)
             for number in range(1, config.draws + 1)
         ]
-        ends = as_done(around, advance)
-        held = [pair for pairs in as_done(others, advance) for pair in pairs]
-        grid = [cell for column in as_done(cells, advance) for cell in column]
-    return _told(setting, stated, idle_in(short), found, ends[: len(base)], ends[len(base) :], held, grid)
+        around = [end.result() for end in ends]
+        row = _told(setting, found, around[: len(base)], around[len(base) :])
+        held = [pair for draw in others for pair in draw.result()]
+        return dataclasses.replace(
+            row,
+            assumed=_assumed(setting, stated, idle_in(short)),
+            held_out=tuple(_held(answer, held) for answer in found.answers if answer.servers and held),
+            map=tuple(cell for column in cells for cell in column.result()),
+        )
 
 
 def ranges_of(stated: Mapping[str, Stated], setting: Setting) -> list[tuple[str, float]]:
@@ -306,16 +311,8 @@ def _short(setting: Setting, days: float) -> Setting:
     return dataclasses.replace(setting, load=load)
 
 
-def _told(
-    setting: Setting,
-    stated: Mapping[str, Stated],
-    idle: Mapping[str, str],
-    found: Found,
-    base: Sequence[Varied],
-    ends: Sequence[Varied],
-    held: Sequence[tuple[str, Trial]],
-    cells: Sequence[MapCell],
-) -> RowPlan:
+def _told(setting: Setting, found: Found, base: Sequence[Varied], ends: Sequence[Varied]) -> RowPlan:
+    """The answers and their ranges."""
     answers = {answer.policy: answer.servers for answer in found.answers}
     all_ends = [answers, *(end.servers for end in (*base, *ends))]
     drawn = found.shown
@@ -330,15 +327,12 @@ def _told(
         figures={name: getattr(setting.policy, name) for name in _FIGURES},
         limits={name: getattr(setting.limits, name) for name in _LIMITS},
         clocks=clocks_of(setting.model, setting.policy),
-        assumed=tuple(_assumed(setting, name, said, idle.get(name, "")) for name, said in stated.items()),
         answers=found.answers,
-        held_out=tuple(_held(answer, held) for answer in found.answers if answer.servers and held),
         base=tuple(base),
         varied=tuple(ends),
         span={
             kind: (min(one[kind] for one in all_ends), max(one[kind] for one in all_ends)) for kind in KINDS
         },
-        map=tuple(cells),
         courses=courses_of(drawn, found.budget_w, setting.model.top_mhz) if drawn else (),
         sent=tuple(_sent(command) for command in drawn.measured.commands[:_MOST_SENT]) if drawn else (),
     )
@@ -353,12 +347,19 @@ def _load_said(load: Load) -> str:
     return names[0] if names[0] == names[1] and names[0] else "; ".join(said)
 
 
-def _assumed(setting: Setting, name: str, said: Stated, idle: str) -> Assumed:
-    row = ASSUMPTIONS[name]
-    value = value_of(setting, name)
-    if said.value is not None:
-        return Assumed(name=name, value=value, range=(), unit=row.unit, source="stated")
-    return Assumed(name=name, value=value, range=said.range, unit=row.unit, source=row.source, idle=idle)
+def _assumed(setting: Setting, stated: Mapping[str, Stated], idle: Mapping[str, str]) -> tuple[Assumed, ...]:
+    """Every assumption with its value and its range; one that the user states has none."""
+    return tuple(
+        Assumed(
+            name=name,
+            value=value_of(setting, name),
+            range=said.range,
+            unit=ASSUMPTIONS[name].unit,
+            source=ASSUMPTIONS[name].source if said.value is None else "stated",
+            idle=idle.get(name, "") if said.value is None else "",
+        )
+        for name, said in stated.items()
+    )
 
 
 def _held(answer: Answer, held: Sequence[tuple[str, Trial]]) -> HeldOut:

@@ -1,14 +1,13 @@
 """The largest row that keeps the limits, by bisection and by trying all; the map; one process or two."""
 
 import dataclasses
-import itertools
 import math
 
 import pytest
 
 from overt.data.results.plan_row import Trial
 from overt.planning.control import KINDS, Policy
-from overt.planning.jobs import answered, as_done, crew, mapped, varied
+from overt.planning.jobs import answered, crew, mapped, varied
 from overt.planning.load import Load
 from overt.planning.search import Search
 from overt.planning.setting import Limits, Setting
@@ -171,11 +170,11 @@ class TestJobs:
     def test_one_process_and_two_say_the_same(self):
         told = []
         for processes in (1, 2):
-            with crew(processes) as pool:
+            with crew(processes, lambda _: None) as pool:
                 first = pool.submit(answered, self.setting, ("polca", "no capping"))
                 ends = [pool.submit(varied, self.setting, "burst", value) for value in (0.0, 0.4)]
-                (found,) = as_done([first], lambda _: None)
-                told.append((found.budget_w, found.answers, as_done(ends, lambda _: None)))
+                found = first.result()
+                told.append((found.budget_w, found.answers, [end.result() for end in ends]))
         assert told[0] == told[1]
 
     def test_what_varies_is_held_against_its_own_row(self):
@@ -187,10 +186,10 @@ class TestJobs:
     def test_the_map(self):
         cells = mapped(self.setting, 4, 20_000.0, 0.7, (0.8, 0.98))
         assert [(cell.t1, cell.t2) for cell in cells] == [(0.7, 0.8), (0.7, 0.98)]
-        assert all((cell.trial.servers, cell.trial.budget_w) == (4, 20_000.0) for cell in cells)
         alone = Search(dataclasses.replace(self.setting, budget_w=20_000.0))
-        assert cells[0].trial == alone.trial(Policy(t1=0.7, t2=0.8), 4).trial
-        assert cells[0].trial.is_whole
+        for cell in cells:
+            wanted = alone.largest(Policy(t1=cell.t1, t2=cell.t2))
+            assert (cell.answer.servers, cell.answer.trial) == (wanted.servers, wanted.trial)
 
     def test_the_row_to_draw_is_that_of_the_first_policy_that_has_any(self):
         found = answered(self.setting, KINDS)
@@ -200,6 +199,7 @@ class TestJobs:
 
     def test_progress_is_told_of_each(self):
         told: list[int] = []
-        with crew(1) as pool:
-            as_done([pool.submit(int, "3") for _ in range(4)], told.append)
-        assert list(itertools.accumulate(told)) == [1, 2, 3, 4]
+        with crew(1, told.append) as processes:
+            found = [processes.submit(int, "3") for _ in range(4)]
+        assert [one.result() for one in found] == [3] * 4
+        assert told == [1] * 4
