@@ -311,7 +311,7 @@ class TestLaws:
     @pytest.mark.parametrize(("slots", "kind"), [(1, "polca"), (4, "cap all"), (16, "no capping")])
     def test_power_lies_between_idle_and_the_most_and_no_effect_is_early(self, slots, kind):
         setting = Setting(
-            model=ServerModel(slots=slots), load=Load(days=0.03, load=1.0), policy=Policy(kind=kind)
+            model=ServerModel(slots=slots), load=Load(days=0.012, load=1.0), policy=Policy(kind=kind)
         )
         free = simulated(setting, (9, 8), math.inf, acts=False)
         kept = Kept(setting.load.seconds, free.peak_w * 0.9)
