@@ -216,7 +216,7 @@ def collect_less() -> None:
 
 
 def _stopped() -> NoReturn:
-    goes_on = sys.argv[1:2] != ["try"]  # which keeps nothing
+    goes_on = sys.argv[1:2] not in (["try"], ["plan"])  # which keep nothing
     end = "the same command goes on where this one ended" if goes_on else "nothing is kept"
     print(f"overt: stopped; {end}", file=sys.stderr)
     raise SystemExit(130) from None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import gc
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 from overt.data.results.plan_row import Answer, MapCell, Trial, Varied
 from overt.planning.assumptions import with_value
@@ -18,6 +19,7 @@ from overt.planning.search import Search, Shown
 from overt.planning.setting import Setting
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,27 +101,39 @@ class Crew:
         return future
 
 
+class _AtOnce(Executor):
+    """Runs a function in this process when it is submitted, so that Ctrl-C ends it."""
+
+    def submit(self, function: Callable[P, T], /, *arguments: P.args, **named: P.kwargs) -> Future[T]:
+        future: Future[T] = Future()
+        future.set_result(function(*arguments, **named))
+        return future
+
+
 @contextmanager
 def crew(processes: int, told: Callable[[int], None]) -> Iterator[Crew]:
-    """Other processes, or with one process a thread of this one. Where an error ends it, what has not begun is
-    not run.
+    """So many processes; with one, this one. An error or Ctrl-C ends what they do.
 
     Args:
-        told: is called with 1 as each function is done, from another thread.
+        told: is called with 1 as each function is done, maybe from another thread.
     """
-    pool: Executor
     if processes <= 1:
-        pool = ThreadPoolExecutor(1)
-    else:
-        spawn = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(processes, mp_context=spawn, initializer=_collect_less)
-    try:
-        yield Crew(pool, told)
-    finally:
-        pool.shutdown(cancel_futures=True)
+        yield Crew(_AtOnce(), told)
+        return
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=spawn, initializer=_begun) as pool:
+        try:
+            yield Crew(pool, told)
+        except BaseException:
+            for child in multiprocessing.active_children():
+                child.terminate()
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
-def _collect_less() -> None:
-    """As the command does: a simulation makes millions of tuples and no circle of garbage."""
+def _begun() -> None:
+    """Ctrl-C is for the command, which ends its processes. Garbage is collected as rarely as there: a
+    simulation makes millions of tuples and no circle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -159,7 +160,7 @@ def planned_row(config: RowConfig, progress: Progress) -> RowPlan:
     setting = setting_of(config, stated)
     short = _short(setting, config.range_days)
     ranges = ranges_of(stated, short) if config.ranges else []
-    base = [("", 0.0)] if ranges and short != setting else []
+    base = _as_it_stands(ranges, short, setting)
     columns = [t1 for t1 in _MAP_T1 if config.map]
     jobs = 1 + len(base) + len(ranges) + len(columns) + config.draws
     with (
@@ -174,19 +175,23 @@ def planned_row(config: RowConfig, progress: Progress) -> RowPlan:
             processes.submit(mapped, setting, guess, found.budget_w, t1, [t2 for t2 in _MAP_T2 if t2 > t1])
             for t1 in columns
         ]
-        others = [
-            processes.submit(held_out, setting, found.budget_w, found.answers, setting.load.seed + number)
-            for number in range(1, config.draws + 1)
-        ]
+        seeds = range(setting.load.seed + 1, setting.load.seed + 1 + config.draws)
+        draws = [processes.submit(held_out, setting, found.budget_w, found.answers, seed) for seed in seeds]
         around = [end.result() for end in ends]
         row = _told(setting, found, around[: len(base)], around[len(base) :])
-        held = [pair for draw in others for pair in draw.result()]
         return dataclasses.replace(
             row,
             assumed=_assumed(setting, stated, idle_in(short)),
-            held_out=tuple(_held(answer, held) for answer in found.answers if answer.servers and held),
-            map=tuple(cell for column in cells for cell in column.result()),
+            held_out=_held_out(found.answers, [draw.result() for draw in draws]),
+            map=tuple(itertools.chain.from_iterable(column.result() for column in cells)),
         )
+
+
+def _as_it_stands(
+    ranges: Sequence[tuple[str, float]], short: Setting, setting: Setting
+) -> list[tuple[str, float]]:
+    """The job that answers on the load of the ranges, where that is another one."""
+    return [("", 0.0)] if ranges and short != setting else []
 
 
 def ranges_of(stated: Mapping[str, Stated], setting: Setting) -> list[tuple[str, float]]:
@@ -362,15 +367,22 @@ def _assumed(setting: Setting, stated: Mapping[str, Stated], idle: Mapping[str, 
     )
 
 
-def _held(answer: Answer, held: Sequence[tuple[str, Trial]]) -> HeldOut:
-    trials = [trial for policy, trial in held if policy == answer.policy]
-    return HeldOut(
-        policy=answer.policy,
-        servers=answer.servers,
-        draws=len(trials),
-        kept=sum(trial.kept for trial in trials),
-        with_brake=sum(trial.brakes > 0 for trial in trials),
-        worst_peak=max(trial.peak_share for trial in trials),
+def _held_out(answers: Sequence[Answer], draws: Sequence[Sequence[tuple[str, Trial]]]) -> tuple[HeldOut, ...]:
+    """What became of each answer on other draws."""
+    found: dict[str, list[Trial]] = {}
+    for policy, trial in itertools.chain.from_iterable(draws):
+        found.setdefault(policy, []).append(trial)
+    return tuple(
+        HeldOut(
+            policy=answer.policy,
+            servers=answer.servers,
+            draws=len(trials),
+            kept=sum(trial.kept for trial in trials),
+            with_brake=sum(trial.brakes > 0 for trial in trials),
+            worst_peak=max(trial.peak_share for trial in trials),
+        )
+        for answer in answers
+        if (trials := found.get(answer.policy))
     )
 
 
