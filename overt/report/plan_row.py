@@ -18,6 +18,7 @@ PAPER_MORE = 0.30
 TITLE = f"How many servers the power budget carries, after POLCA ({PAPER})"
 POLCA, FREE = "polca", "no capping"
 _DAY_S = 86_400.0
+_FEW = 100  # requests that are not finished because the time was over
 _RISE = " +"  # between a latency and its rise in the words of a limit that is not kept
 _TITLES = {POLCA: "POLCA"}
 
@@ -157,11 +158,22 @@ def notes(row: RowPlan) -> list[str]:
     return [*_of_the_load(row), *_of_the_ranges(row), *_of_the_baselines(row), *_of_the_commands(row)]
 
 
+def _waits(trial: Trial) -> bool:
+    """Whether more than a twentieth of the requests of one priority are not finished at the end."""
+    return any(it.inside > max(_FEW, it.arrived / 20) for it in (trial.of_high, trial.of_low))
+
+
 def _of_the_load(row: RowPlan) -> Iterator[str]:
     yield (
         f"Simulated: {days_text(row.days)} with seed {row.seed}; requests of {row.load}. The load of a seed "
         "is one draw, and another has other peaks: try several (--seed), and more days (--days)."
     )
+    if crowded := [answer.trial for answer in row.answers if answer.trial and _waits(answer.trial)]:
+        waiting = crowded[0].of_high.inside + crowded[0].of_low.inside
+        yield (
+            f"More comes than the servers can do: at the end {waiting:,} requests are not finished, and the "
+            "latencies are those of a queue that grows. Give less: --assume load=80%"
+        )
     if row.days < 1:
         yield "Less than a day is simulated, around the busiest hour."
 
