@@ -41,6 +41,7 @@ from overt.data.chat import (
 )
 from overt.data.errors import InputError, NotFinished, OvertError, RunError
 from overt.data.json_types import JsonObject
+from overt.data.local.metering import asking
 from overt.data.replies import answered
 from overt.data.run.journal import Journal, call_key, write_request
 
@@ -287,7 +288,7 @@ class Caller:
     def _run(
         self, asked: Asked, work: Callable[[T], Coroutine[object, object, R]], items: Iterable[T]
     ) -> Iterator[R]:
-        with self._opened(work) as flow, self._models.asking(asked) as turn:
+        with self._opened(work) as flow, self._models.asking(asked) as turn, asking():
             try:
                 for result in flow.run(items):
                     self._tell()

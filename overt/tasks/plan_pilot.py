@@ -84,7 +84,8 @@ class Stage:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pilot:
     """A small run. `prompts` counts those (or episodes, or rows of training data: `unit`) that its calls are
-    of, `asked` those that it was to ask. `targets` are the models that were tested."""
+    of, `asked` those that it was to ask. `targets` are the models that were tested. `taken` counts the calls
+    that an earlier run made."""
 
     run: Run
     unit: Unit
@@ -93,6 +94,7 @@ class Pilot:
     samples: int
     stages: tuple[Stage, ...]
     notes: tuple[str, ...]
+    taken: int = 0
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -155,6 +157,7 @@ def read_pilot(run: Run) -> Pilot:
             _stage(key, calls, prompts.get(key, units), manifest) for key, calls in by_stage.items()
         ),
         notes=tuple(_notes(run, [c for calls in by_stage.values() for c in calls], damaged, manifest)),
+        taken=sum(call.is_taken for calls in by_stage.values() for call in calls),
     )
 
 

@@ -21,7 +21,7 @@ from overt.calls import Caller, CallerOptions
 from overt.data.chat import Ask, ChatModel
 from overt.data.errors import InputError, NotFinished
 from overt.data.json_types import Json, JsonObject
-from overt.data.local.metering import measuring
+from overt.data.local.metering import asking, measuring
 from overt.data.notes import listening
 from overt.data.progress import Advance, Progress
 from overt.data.provider import vocabulary
@@ -181,7 +181,7 @@ class Work:
     def stage(self, name: str, total: int, *, shown: str = "") -> Iterator[Advance]:
         """Shows a stage's progress, under a name of its own if there is one, and adds up its time."""
         started = time.monotonic()
-        with self.progress.stage(shown or name, total) as advance:
+        with self.progress.stage(shown or name, total) as advance, asking():
             try:
                 yield advance
             finally:

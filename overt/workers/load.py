@@ -83,7 +83,7 @@ def _load(
         return make(text, **options)
     _check_device(text, device, spread)
     if spread.engine == "ray":
-        not_measured("the local models worked on a Ray cluster, whose machines are not measured")
+        not_measured("local models worked on a Ray cluster, whose machines are not measured")
     else:
         works_on(str(device or "cuda"), spread.count or 1)
     from overt.workers import stand_ins

@@ -2,7 +2,7 @@
  *
  * OVERT_TEST_GPUS has one GPU after the other, with a newline between them, each of words with a space between
  * them: name=A100 uuid=GPU-1 watts=100 swing=50 period=0.5 ... A GPU draws watts + swing * sin(2 pi t / period),
- * t seconds after nvmlInit; its counter is the integral of that. Without the variable there is no driver.
+ * t seconds after nvmlInit, which takes begins_in seconds of the first GPU, as nvmlShutdown ends_in; its counter is the integral of that. Without the variable there is no driver.
  */
 #include <math.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@ enum { OK = 0, BAD = 2, UNSUPPORTED = 3, DENIED = 4, NO_DRIVER = 9, LOST = 15, U
 
 typedef struct {
     char name[64], uuid[64], instance[64];
-    double watts, swing, period, lost_at, reset_at, hangs_at;
+    double watts, swing, period, lost_at, reset_at, hangs_at, begins_in, ends_in;
     int denied, no_power, no_counter, stuck, flaky, calls, has_hung;
 } Gpu;
 
@@ -39,6 +39,8 @@ static void set(Gpu *gpu, const char *name, const char *value) {
     if (!strcmp(name, "lost_at")) gpu->lost_at = atof(value);
     if (!strcmp(name, "reset_at")) gpu->reset_at = atof(value);
     if (!strcmp(name, "hangs_at")) gpu->hangs_at = atof(value);
+    if (!strcmp(name, "begins_in")) gpu->begins_in = atof(value);
+    if (!strcmp(name, "ends_in")) gpu->ends_in = atof(value);
     if (!strcmp(name, "denied")) gpu->denied = atoi(value);
     if (!strcmp(name, "no_power")) gpu->no_power = atoi(value);
     if (!strcmp(name, "no_counter")) gpu->no_counter = atoi(value);
@@ -64,11 +66,15 @@ int nvmlInitWithFlags(unsigned flags) {
         }
     }
     free(text);
+    usleep(1e6 * gpus[0].begins_in);
     clock_gettime(CLOCK_MONOTONIC, &began);
     return OK;
 }
 
-int nvmlShutdown(void) { return OK; }
+int nvmlShutdown(void) {
+    usleep(1e6 * gpus[0].ends_in);
+    return OK;
+}
 
 int nvmlDeviceGetCount_v2(unsigned *found) {
     *found = count;

@@ -192,8 +192,10 @@ def test_a_filter_of_this_machine_is_free_and_has_no_tokens(planned):
 # -- energy -------------------------------------------------------------------------------------------------
 
 
-def gpu(joules):
-    return DevicePower(device="gpu", seconds=10, energy_j=joules, mean_w=None, max_w=None, samples=5)
+def gpu(joules, **fields):
+    return DevicePower(
+        device="gpu", seconds=10, energy_j=joules, mean_w=None, max_w=None, samples=5, **fields
+    )
 
 
 @pytest.mark.parametrize(
@@ -221,6 +223,36 @@ def test_measured_joules_grow_with_the_prompts(planned, monkeypatch):
     assert (energy.value, energy.low, energy.n) == (pytest.approx(10), None, 1)
     energy = planned("small", "--prompts", 600, "--target", BOLD).needs.run.energy
     assert "other targets" in energy.why
+
+
+def test_what_loading_drew_counts_once_for_each_server(planned, monkeypatch):
+    """The small run was resumed once, so it loaded the model twice."""
+    power = MeasuredPower(devices=(gpu(3.6e6, loading_j=1.2e6),), seconds=10, processes=2)
+    monkeypatch.setattr("overt.tasks.plan_energy.read_power", lambda folder: power)
+    energy = planned("small", "--prompts", 600, "--servers", 3).needs.run.energy
+    assert energy.value == pytest.approx((1.2 / 2 * 3 + 2.4 * 10) / 3.6)
+    assert "1.2e+06 J of these while no model was asked" in energy.how
+
+
+def test_a_small_run_that_was_measured_in_part_is_told(planned, monkeypatch):
+    power = MeasuredPower(devices=(gpu(3.6e6), gpu(3.8e6)), why="a part was not measured: no driver")
+    monkeypatch.setattr("overt.tasks.plan_energy.read_power", lambda folder: power)
+    energy = planned("small", "--prompts", 600).needs.run.energy
+    assert energy.low is None
+    assert energy.why == "it is too low, since a part was not measured: no driver"
+
+
+def test_calls_of_an_earlier_run_drew_nothing_here(home, planned, monkeypatch, tmp_path):
+    monkeypatch.setattr(
+        "overt.tasks.plan_energy.read_power", lambda folder: MeasuredPower(devices=(gpu(3.6e6),), seconds=10)
+    )
+    shutil.copytree(home / "small", tmp_path / "taken")
+    with contextlib.closing(sqlite3.connect(tmp_path / "taken" / "journal.sqlite")) as db, db:
+        db.execute("CREATE TABLE IF NOT EXISTS taken (key TEXT PRIMARY KEY)")
+        db.execute("INSERT INTO taken SELECT key FROM calls LIMIT 7")
+    energy = planned(tmp_path / "taken", "--prompts", 600).needs.run.energy
+    assert energy.value is None
+    assert "7 calls of the small run were made by an earlier one" in energy.why
 
 
 def test_stated_watts_go_with_the_hours_of_the_fleet(planned):

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support.commands import ENV_OF_TESTS, write_prompts
@@ -130,6 +131,39 @@ def test_lines_are_few_and_add_up(there_are, tmp_path, monkeypatch):
     assert found.devices[0].before_w == 100, "of the first line alone"
 
 
+def test_what_is_drawn_while_no_model_is_asked_is_told_apart(there_are, tmp_path, monkeypatch):
+    """More prompts do not make it more. A short pause between two questions is part of the asking."""
+    there_are(STEADY)
+    monkeypatch.setattr(metering, "_REST_S", 0.15)
+    meter = Meter(tmp_path, every_s=0.01)
+    clock = [time.monotonic()]
+    meter.works_on("cuda")
+    time.sleep(0.2)
+    clock.append(time.monotonic())
+    for _ in range(3):
+        with meter.asking():
+            time.sleep(0.05)
+        time.sleep(0.03)
+    clock.append(time.monotonic())
+    time.sleep(0.3)
+    meter.close()
+    (device,) = read_power(tmp_path).devices
+    rows = [json.loads(line) for line in (tmp_path / FILE).read_text().splitlines()]
+    assert [row.get("loading", False) for row in rows] == [True, False, True]
+    asked = (device.energy_j - device.loading_j) / 100
+    assert clock[2] - clock[1] - 0.05 < asked < clock[2] - clock[1] + 0.4
+    assert device.loading_j == pytest.approx(100 * (device.seconds - asked), rel=0.02)
+
+
+def test_each_process_loads_and_one_without_an_end_is_told(tmp_path):
+    append(tmp_path, [line("a", loading=True, energy_j=10.0), line("a", 1), line("b", is_last=False)])
+    found = read_power(tmp_path)
+    assert (found.processes, found.devices[0].loading_j, found.energy_j) == (2, 10.0, 2010.0)
+    assert found.why == (
+        "a part was not measured: processes without an end (killed, or still at work): 1 of 2"
+    )
+
+
 # -- GPUs and drivers that do not do as they should ----------------------------------------------------------
 
 
@@ -212,6 +246,46 @@ def test_a_driver_that_hangs_holds_nothing_up(there_are, tmp_path, monkeypatch):
     assert (tmp_path / FILE).read_bytes() == written, "the folder may be another process's by then"
 
 
+def test_a_driver_that_takes_its_time_to_begin_and_to_end(there_are, tmp_path, monkeypatch):
+    """As one does that no other process keeps at work. A model may be there when it has begun."""
+    monkeypatch.setattr(metering, "_PATIENCE_S", 0.1)
+    there_are(STEADY + " begins_in=0.2 ends_in=0.5")
+    meter = Meter(tmp_path, every_s=0.01)
+    meter.works_on("cuda")
+    time.sleep(0.3)
+    meter.close()
+    found = read_power(tmp_path)
+    assert found.why == ""
+    assert found.seconds > 0
+    assert found.devices[0].before_w is None
+
+
+def test_seconds_that_were_not_read_are_told(there_are, tmp_path, monkeypatch):
+    monkeypatch.setattr(metering, "_GAP_S", 0.001)
+    there_are(STEADY + " no_counter=1", STEADY.replace("1111", "2222"))
+    by_samples, by_counter = measured(tmp_path, "auto", seconds=0.1).devices
+    assert "some seconds are in no figure: it was not read in time" in by_samples.notes
+    assert by_samples.seconds < 0.05 < by_counter.seconds
+    assert by_counter.notes == ()
+
+
+def test_names_in_bytes_as_older_bindings_give_them(there_are, tmp_path, monkeypatch):
+    import pynvml
+
+    there_are(STEADY)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetName", lambda handle: b"NVIDIA A100")
+    assert measured(tmp_path, seconds=0.02).devices[0].device == "NVIDIA A100"
+
+
+def test_models_beside_those_that_are_measured_are_told(there_are, tmp_path):
+    there_are(STEADY)
+    found = measured(tmp_path, "cuda", "cpu", seconds=0.1)
+    assert found.energy_j > 0
+    assert found.why == (
+        "a part was not measured: local models worked on the CPU, and only NVIDIA GPUs are measured"
+    )
+
+
 def test_without_the_driver(there_are, tmp_path, monkeypatch):
     there_are()
     found = measured(tmp_path, seconds=0.01)
@@ -237,9 +311,7 @@ def test_without_the_package(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("device", "words"), [("cpu", "the CPU"), ("mps", "an Apple GPU")])
 def test_other_devices_are_not_measured(tmp_path, device, words):
     found = measured(tmp_path, device, device, seconds=0)
-    assert found == MeasuredPower(
-        why=f"the local models worked on {words}, and only NVIDIA GPUs are measured"
-    )
+    assert found == MeasuredPower(why=f"local models worked on {words}, and only NVIDIA GPUs are measured")
     assert len((tmp_path / FILE).read_text().splitlines()) == 1
 
 
@@ -252,13 +324,26 @@ def test_no_local_model_says_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_model_says_onto_which_device_it_goes(tmp_path):
-    pytest.importorskip("torch")
-    with measuring(tmp_path):
-        assert pick_device("cpu", "a model") == "cpu"
-        with pytest.raises(InputError):
-            pick_device("nothing", "a model")
-    assert read_power(tmp_path).why.startswith("the local models worked on the CPU")
+def test_a_model_says_onto_which_device_it_goes(there_are, tmp_path, monkeypatch):
+    """With a stand-in for torch, which takes seconds to import and would find no GPU."""
+
+    def empty(size, *, device):
+        if device != "cpu":
+            raise RuntimeError(f"no device {device}")
+
+    torch = SimpleNamespace(empty=empty, cuda=SimpleNamespace(is_available=lambda: True))
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    there_are(STEADY)
+    for asked, picked in (("cpu", "cpu"), (None, "cuda")):
+        folder = tmp_path / picked
+        folder.mkdir()
+        with measuring(folder):
+            assert pick_device(asked, "a model") == picked
+            with pytest.raises(InputError):
+                pick_device("nothing", "a model")
+            time.sleep(0.05)
+    assert read_power(tmp_path / "cpu").why.startswith("local models worked on the CPU")
+    assert read_power(tmp_path / "cuda").energy_j > 0
 
 
 # -- which GPUs ----------------------------------------------------------------------------------------------
@@ -327,7 +412,14 @@ def test_of_two_gpus_the_visible_one_is_measured(there_are, tmp_path, monkeypatc
 
 
 def line(session="s", number=0, **fields):
-    of_all = {"id": "x", "device": "NVIDIA A100", "index": 0, "seconds": 10.0, "energy_j": 1000.0}
+    of_all = {
+        "is_last": True,
+        "id": "x",
+        "device": "NVIDIA A100",
+        "index": 0,
+        "seconds": 10.0,
+        "energy_j": 1000.0,
+    }
     return PowerLine(session=session, number=number, **{**of_all, "by": "counter", **fields})
 
 
@@ -421,6 +513,7 @@ def test_what_is_kept_survives_kill_9(library, tmp_path):
     found = read_power(tmp_path)
     assert 0.25 <= found.seconds < 20
     assert found.energy_j == pytest.approx(100 * found.seconds, rel=0.03)
+    assert found.why.endswith("processes without an end (killed, or still at work): 1 of 1")
 
 
 def of_library(library, *described):
@@ -456,6 +549,8 @@ def test_a_run_keeps_what_it_drew(there_are, tmp_path):
     assert device.by in ("counter", "samples", "both")
     assert device.mean_w == pytest.approx(100, rel=0.1)
     assert manifest(tmp_path / "run")["power"]["devices"][0]["energy_j"] == device.energy_j
+    assert 0 < device.loading_j <= device.energy_j
+    assert (power.processes, power.why) == (1, "")
     assert "power" not in (tmp_path / "run" / "run.json").read_text()
     before = (tmp_path / "run" / FILE).read_bytes()
     cli("run", "--resume", tmp_path / "run", "-q")
@@ -494,7 +589,7 @@ def test_ray_is_not_measured_and_that_is_said(tmp_path, monkeypatch):
     with measuring(tmp_path), pytest.raises(InputError):
         load_filter(READER, "ray:2")
     assert read_power(tmp_path).why == (
-        "the local models worked on a Ray cluster, whose machines are not measured"
+        "local models worked on a Ray cluster, whose machines are not measured"
     )
 
 

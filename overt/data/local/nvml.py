@@ -108,11 +108,11 @@ class Driver:
             for number in range(most):
                 with contextlib.suppress(Unread):  # numbers without an instance
                     part = self._ask("nvmlDeviceGetMigDeviceHandleByIndex", handle, number)
-                    instances.append(str(self._ask("nvmlDeviceGetUUID", part)))
+                    instances.append(self._text("nvmlDeviceGetUUID", part))
         return Gpu(
             index=index,
-            name=str(self._ask("nvmlDeviceGetName", handle)),
-            uuid=str(self._ask("nvmlDeviceGetUUID", handle)),
+            name=self._text("nvmlDeviceGetName", handle),
+            uuid=self._text("nvmlDeviceGetUUID", handle),
             handle=handle,
             is_divided=divided,
             instances=tuple(instances),
@@ -151,6 +151,10 @@ class Driver:
         if not isinstance(found, int):
             raise Unread(f"NVML's {function} gives {found!r}")
         return found
+
+    def _text(self, function: str, *arguments: object) -> str:
+        found = self._ask(function, *arguments)
+        return found.decode(errors="replace") if isinstance(found, bytes) else str(found)  # of older pynvml
 
     def _ask(self, function: str, *arguments: object) -> object:
         """What a function of NVML gives.

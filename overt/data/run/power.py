@@ -33,6 +33,8 @@ class PowerLine:
     session, number: of the process, and the line's place among its lines; no two lines share both.
     work: `RUN`, or the part of the manifest that a later command writes.
     at: when the stretch ended, in seconds since 1970.
+    loading: whether no model was asked in it: models were loaded, or the command did something else.
+    is_last: whether the process ended with it; else it was killed, or is at work.
     id: tells GPUs apart: the hash of the UUID, which itself would name the user's hardware.
     All others are as in `DevicePower`, for this stretch.
     """
@@ -42,6 +44,8 @@ class PowerLine:
     work: str = RUN
     at: float = 0.0
     why: str = ""
+    loading: bool = False
+    is_last: bool = False
     id: str = ""
     device: str = ""
     index: int = -1
@@ -66,6 +70,8 @@ class DevicePower:
     energy_j: joules in these seconds; None where nothing was read. by: "counter": the GPU's own counter of
         energy; "samples": the integral of the readings of its power by trapezoids; "both": some of each.
     sampled_j: joules by trapezoids, also where the counter was there, so that the two can be compared.
+    loading_j: joules of energy_j while no model was asked: models were loaded, or the command did something
+        else. More prompts do not make them more.
     mean_w: energy_j / seconds, in watts. max_w: the highest reading. samples: the number of readings.
     before_w: what it drew before a model was loaded, in watts; the mean over processes.
     limit_w: at most what it may draw, in watts.
@@ -82,6 +88,7 @@ class DevicePower:
     id: str = ""
     by: By = ""
     sampled_j: float | None = None
+    loading_j: float | None = None
     before_w: float | None = None
     limit_w: float | None = None
     notes: tuple[str, ...] = ()
@@ -93,11 +100,13 @@ class MeasuredPower:
 
     seconds: that were measured, each counted once however many GPUs there were; of shards, of all together.
     why: why nothing was measured, or, beside `devices`, why a part of it was not; "" if all was.
+    processes: that were measured, each of which loaded the models: the run, its resumes, its shards.
     """
 
     devices: tuple[DevicePower, ...] = ()
     seconds: float = 0.0
     why: str = ""
+    processes: int = 0
 
     @property
     def energy_j(self) -> float | None:
@@ -178,6 +187,8 @@ def _total(lines: Sequence[PowerLine], damaged: int) -> MeasuredPower:
     for (*_, session), seconds in clocks.items():
         sessions[session] = max(sessions.get(session, 0.0), seconds)
     whys = list(dict.fromkeys(line.why for line in lines if line.why))
+    if without_end := len(sessions.keys() - {line.session for line in lines if line.is_last}):
+        whys.append(f"processes without an end (killed, or still at work): {without_end} of {len(sessions)}")
     if damaged:
         whys.append(f"{damaged} damaged lines of {FILE} are in no figure")
     devices = tuple(_device(rows) for _, rows in sorted(groups.items(), key=lambda group: group[0][::-1]))
@@ -188,6 +199,7 @@ def _total(lines: Sequence[PowerLine], damaged: int) -> MeasuredPower:
     return MeasuredPower(
         devices=devices,
         seconds=round(sum(sessions.values()), 3),
+        processes=sum(1 for seconds in sessions.values() if seconds),
         why=f"a part was not measured: {why}" if is_known and why else why,
     )
 
@@ -208,6 +220,7 @@ def _device(rows: Sequence[PowerLine]) -> DevicePower:
         samples=sum(row.samples for row in rows),
         by=_way(rows),
         sampled_j=_sum(row.sampled_j for row in rows),
+        loading_j=None if energy is None else _sum(row.energy_j for row in rows if row.loading) or 0.0,
         before_w=round(sum(before) / len(before), 3) if before else None,
         limit_w=next(iter(_known(row.limit_w for row in reversed(rows))), None),
         notes=tuple(dict.fromkeys(note for row in rows for note in row.notes)),
