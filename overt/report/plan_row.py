@@ -179,6 +179,7 @@ def _of_the_load(row: RowPlan) -> Iterator[str]:
 
 
 def days_text(days: float) -> str:
+    """ "1 day", "0.5 days"."""
     return f"{days:g} {'day' if days == 1 else 'days'}"
 
 

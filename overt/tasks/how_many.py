@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from overt.scoring.stats.power import MOST, Needed, prompts_needed
 from overt.scoring.summary.metrics import METRICS, Metric
 from overt.scoring.summary.rows import Rows
 from overt.scoring.summary.stored import gathered
+from overt.tasks.ranges import read_ends
 
 
 def read_rate(text: str | None, option: str, most: float = 1.0) -> float | None:
@@ -24,11 +24,10 @@ def read_rate(text: str | None, option: str, most: float = 1.0) -> float | None:
     """
     if text is None:
         return None
-    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(%?)\s*", text)
-    value = float(match[1]) / (100 if match[2] else 1) if match else -1.0
-    if not 0 <= value <= most:
+    ends = read_ends(text)
+    if ends is None or len(ends) > 1 or not 0 <= ends[0] <= most:
         raise InputError(f"{option} is {text!r}", fix="Write a share such as 5% or 0.05.")
-    return value
+    return ends[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from overt.data.errors import InputError
 from overt.planning.assumptions import ASSUMPTIONS, Assumption
-
-_NUMBER = r"\s*([+-]?(?:\d+(?:\.\d*)?|\.\d+))\s*(%?)\s*"
+from overt.tasks.ranges import read_ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +48,9 @@ def read_assumed(given: Sequence[str]) -> dict[str, Stated]:
 
 def _stated(row: Assumption, rest: str, text: str) -> Stated:
     fix = f"Write {row.name}={row.low:g}, or its range: {row.name}={row.low:g}..{row.high:g}"
-    match = re.fullmatch(rf"{_NUMBER}(?:\.\.{_NUMBER})?", rest.replace("..", " .. "))
-    if match is None:
+    ends = read_ends(rest)
+    if ends is None:
         raise InputError(f"--assume {text!r}: {rest.strip()!r} is no number and no range", fix=fix)
-    ends = [float(match[at]) / (100 if match[at + 1] else 1) for at in (1, 3) if match[at] is not None]
     for end in ends:
         if not row.least <= end <= row.most or (row.is_whole and end != round(end)):
             kind = "whole numbers" if row.is_whole else "numbers"

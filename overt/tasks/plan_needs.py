@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -10,12 +9,12 @@ from overt.data.errors import InputError
 from overt.data.prompts import Side
 from overt.tasks.config import RUN, Config, Option
 from overt.tasks.how_many import read_rate
+from overt.tasks.ranges import read_ends
 
 _RUN = "The run that is planned"
 _PROMPTS = "How many prompts a decision needs"
 _CALLS = "What a call takes"
 LIMITS = ("max_over_refusal", "min_safe_response", "max_harmful")
-_NUMBER = r"(\d+(?:\.\d*)?|\.\d+)"
 
 
 class Stated(NamedTuple):
@@ -37,13 +36,12 @@ def read_stated(text: str, option: str, fix: str) -> Stated:
     """`1.5` or `1..4`.
 
     Raises:
-        InputError: it is neither, or the range runs backwards.
+        InputError: it is neither, is negative or a share, or the range runs backwards.
     """
-    found = re.fullmatch(rf"\s*{_NUMBER}\s*(?:\.\.\s*{_NUMBER}\s*)?", text.replace("..", " .. "))
-    if found is None:
+    ends = read_ends(text)
+    if ends is None or min(ends) < 0 or "%" in text:
         raise InputError(f"{option} is {text!r}", fix=fix)
-    low = float(found[1])
-    high = low if found[2] is None else float(found[2])
+    low, high = ends[0], ends[-1]
     if high < low:
         raise InputError(f"{option} is {text!r}: the range runs backwards", fix=fix)
     return Stated(low, high)

@@ -27,6 +27,7 @@ from overt.planning.control import KINDS, Command, Policy
 from overt.planning.jobs import Found, answered, crew, held_out, mapped, varied
 from overt.planning.load import DAY_S, Load
 from overt.planning.setting import Limits, Setting
+from overt.report.plan_row import days_text
 from overt.tasks.config import Option, by_role
 from overt.tasks.how_many import read_rate
 from overt.tasks.plan_assumed import Stated, inside, read_assumed
@@ -206,14 +207,12 @@ def idle_in(setting: Setting) -> dict[str, str]:
     if setting.budget_w is not None:
         idle["peak_share"] = "the budget is stated"
     if setting.load.days <= _WEEKDAYS:
-        idle["weekend"] = f"the load of the ranges ends after {_days(setting.load.days)}, before the weekend"
+        idle["weekend"] = (
+            f"the load of the ranges ends after {days_text(setting.load.days)}, before the weekend"
+        )
     if None not in setting.load.traces:
         idle["burst"] = "all requests come from traces"
     return idle
-
-
-def _days(days: float) -> str:
-    return f"{days:g} {'day' if days == 1 else 'days'}"
 
 
 # -- what is asked ------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from overt.cli.policies import app
 from overt.data.errors import InputError
 from overt.policies.floor import names_minor, names_sexual
 from overt.policies.load import (
+    PolicyError,
     Source,
     dump_policy,
     load_policy,
@@ -315,13 +316,30 @@ def _policies(draw: st.DrawFn) -> Policy:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(_policies())
 def test_round_trip(policy: Policy) -> None:
     source = Source("x.yaml", "x", dump_policy(policy).encode(), Path("/nonexistent"))
     again = effective(source)
     assert again == policy
     assert again.hash == policy.hash
+
+
+def test_equal_files_are_read_once_and_a_wrong_one_is_named_each_time(tmp_path: Path) -> None:
+    """Every run has a copy of its policy; a file that extends another hangs on more than its own bytes."""
+    one, two, child, base = (tmp_path / f"{name}.yaml" for name in ("one", "two", "child", "base"))
+    text = dump_policy(load_policy("kids_education"))
+    for file in (one, two):
+        file.write_text(text, "utf-8")
+    assert load_policy(str(one)) is load_policy(str(two))
+    for file in (one, two):
+        file.write_text(text + "wrong: 1\n", "utf-8")
+        with pytest.raises(PolicyError, match=file.name):
+            load_policy(str(file))
+    child.write_text("extends: ./base.yaml\nname: child\nversion: '1'\n", "utf-8")
+    for name in ("kids_education", "newsroom"):
+        base.write_text(dump_policy(load_policy(name)), "utf-8")
+        assert load_policy(str(child)).categories == load_policy(name).categories
 
 
 @pytest.mark.parametrize("name", shipped_policies())
