@@ -110,6 +110,7 @@ def _print_decided(to: Console, one: Decided) -> None:
                 "power in simulations",
                 "by formula",
                 "the small run has",
+                "and shows",
             ),
             rows=[_need_row(need) for need in one.needs],
             numeric_from=2,
@@ -120,14 +121,17 @@ def _print_decided(to: Console, one: Decided) -> None:
 
 
 def _need_row(need: PromptNeed) -> list[Cell]:
-    seen = f"{need.n:,} of {need.clusters:,} seeds, design effect {need.effect:.2f}" if need.n else "-"
+    told = f", {counted(need.answers, 'answer')} that tell" if need.answers != need.n else ""
+    clusters = f"{counted(need.clusters, 'seed')}, design effect {need.effect:.2f}"
+    seen = f"{counted(need.n, 'prompt')}{told}, {clusters}"
     return [
         Cell(need.target or "any"),
         Cell(need.category or "each category"),
         Cell("-" if need.prompts is None else f"{need.prompts:,}"),
         counted_cell(need.found.power if need.found else None),
         Cell("-" if need.formula is None else f"{need.formula:,}"),
-        Cell(seen),
+        Cell(seen if need.n else "-"),
+        counted_cell(need.seen),
     ]
 
 
@@ -136,6 +140,14 @@ def _why(one: Decided) -> Iterator[str]:
         name = ", ".join(filter(None, (need.target, need.category)))
         if need.why:
             yield f"{name or 'each category'}: {need.why}"
+        assumed = one.asked.expected
+        if need.seen is not None and assumed is not None and not need.seen.low <= assumed <= need.seen.high:
+            yield (
+                f"{name}: the small run shows {percent(need.seen.rate)}, and its interval leaves out the "
+                f"{short_percent(assumed)} that are assumed: the number holds only if they are true"
+            )
+    if one.asked.decision == "limit" and len(one.needs) > 1:
+        yield "The chance is that of each row alone; that all of them keep the limit at once is less likely."
     if one.asked.decision == "difference":
         apart = [f"{short_percent(need.apart)}" for need in one.needs if need.apart is not None]
         source = (

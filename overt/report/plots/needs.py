@@ -141,4 +141,8 @@ def decision_title(decided: Decided) -> str:
     if asked.decision == "difference" and asked.difference is not None:
         return f"a difference in {title} of {short_percent(asked.difference)}"
     limit, expected = short_percent(asked.limit or 0.0), short_percent(asked.expected or 0.0)
-    return f"{title} {'at most' if asked.at_most else 'at least'} {limit}, if it is truly {expected}"
+    word, half = (
+        "at most" if asked.at_most else "at least",
+        " (assumed: half-way)" if asked.is_default else "",
+    )
+    return f"{title} {word} {limit}, if it is truly {expected}{half}"
