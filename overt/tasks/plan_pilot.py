@@ -254,9 +254,7 @@ def _stage(
     per_prompt = np.zeros((max(units, len(about)), 5))
     np.add.at(per_prompt, codes, np.array([_taken(call) for call in calls], dtype=np.float64))
     booked, clock = _booked(name, manifest), _clock(name, len(calls), manifest)
-    # Where one process asked a target all there is, a pause is a wait before the next attempt.
-    by_one = name == model and bool(booked) and not booked.get("cached")
-    pace = _pace(calls, math.inf if by_one else BRIDGED_S)
+    pace = _pace(calls, _bridged(name == model, booked))
     waited = np.array([call.seconds or 0.0 for call in calls])
     in_flight, how = pace.in_flight, _SETTLED if pace.is_settled else _UNSETTLED
     if clock is not None and waited.sum():
@@ -290,6 +288,12 @@ def _taken(call: MadeCall) -> tuple[float, ...]:
 
 def _is_uncounted(call: MadeCall) -> bool:
     return not call.failed and (call.input_tokens is None or call.output_tokens is None)
+
+
+def _bridged(is_target: bool, booked: Mapping[str, float]) -> float:
+    """Seconds of a pause from which on it is none of the stage's work. Where one process asked a target all
+    there is, every pause is a wait before a next attempt."""
+    return math.inf if is_target and booked and not booked.get("cached") else BRIDGED_S
 
 
 def _is_unbooked(call: MadeCall) -> bool:
