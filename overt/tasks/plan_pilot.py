@@ -308,11 +308,19 @@ def _tried_again(booked: Mapping[str, float], calls: int) -> float | None:
 
 
 def _telling(codes: Ints, waited: Floats, pace: Pace, rows: int) -> Floats:
-    """The seconds of waiting of each prompt whose calls tell how long one takes; of all where these are too
-    few."""
+    """The seconds of waiting of each prompt whose calls tell how long one takes, and 0 of as large a share of
+    those without a call, so that the mean is that of as many calls a prompt as there were; of all where too
+    few tell."""
     seconds: Floats = np.bincount(codes, weights=waited, minlength=rows).astype(np.float64)
-    telling = np.bincount(codes, weights=(~pace.settled).astype(np.float64), minlength=rows) == 0
-    return seconds[telling] if telling.sum() >= FEWEST else seconds
+    calls = np.bincount(codes, minlength=rows)
+    unsettled = np.bincount(codes, weights=(~pace.settled).astype(np.float64), minlength=rows)
+    telling, idle = np.flatnonzero((calls > 0) & (unsettled == 0)), np.flatnonzero(calls == 0)
+    if len(telling) < FEWEST:
+        return seconds
+    kept = round(len(idle) * len(telling) / (rows - len(idle)))
+    which = np.append(telling, idle[:kept])
+    found: Floats = seconds[which] * (calls.mean() / calls[which].mean())
+    return found
 
 
 def pooled(stages: Sequence[Stage], name: str) -> Stage:
