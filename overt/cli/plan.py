@@ -190,9 +190,8 @@ def _print_run(to: Console, run: RunNeed) -> None:
 
 
 def _stage_row(stage: StageNeed) -> list[Cell]:
-    name = stage.stage if stage.stage == stage.model else f"{stage.stage}, {stage.model}"
     return [
-        Cell(name or "the target"),
+        Cell(stage.title or "the target"),
         _cell(stage.calls),
         _cell(stage.hours),
         _cell(stage.input_tokens),
@@ -257,7 +256,7 @@ def _said(amount: Amount, unit_of_n: str) -> str:
 def _found_how(stages: Sequence[StageNeed], energy: Amount) -> Iterator[str]:
     """How hours, cost and energy were found."""
     for stage in stages:
-        name = stage.stage or "the target"
+        name = stage.title or "the target"
         found = (("time", stage.hours), ("cost", stage.cost))
         said = [f"{what}: {amount.how}" for what, amount in found if amount.how and amount.value is not None]
         if stage.failed is not None and stage.failed.k:

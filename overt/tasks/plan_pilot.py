@@ -257,9 +257,7 @@ def _stage(
     per_prompt = np.zeros((max(units, len(about)), 5))
     np.add.at(per_prompt, codes, np.array([_taken(call) for call in calls], dtype=np.float64))
     booked, clock = _booked(name, manifest), _clock(name, len(calls), manifest)
-    # Where one process asked a target all there is, a pause is a wait before the next attempt.
-    by_one = name == model and bool(booked) and not booked.get("cached")
-    pace = _pace(calls, math.inf if by_one else BRIDGED_S)
+    pace = _pace(calls, _bridged(name == model, booked))
     waited = np.array([call.seconds or 0.0 for call in calls])
     in_flight, how = pace.in_flight, _SETTLED if pace.is_settled else _UNSETTLED
     if clock is not None and waited.sum():
@@ -295,6 +293,12 @@ def _is_uncounted(call: MadeCall) -> bool:
     return not call.failed and (call.input_tokens is None or call.output_tokens is None)
 
 
+def _bridged(is_target: bool, booked: Mapping[str, float]) -> float:
+    """Seconds of a pause from which on it is none of the stage's work. Where one process asked a target all
+    there is, every pause is a wait before a next attempt."""
+    return math.inf if is_target and booked and not booked.get("cached") else BRIDGED_S
+
+
 def _is_unbooked(call: MadeCall) -> bool:
     return not call.cost and bool(call.input_tokens or call.output_tokens or call.pictures)
 
@@ -307,11 +311,19 @@ def _tried_again(booked: Mapping[str, float], calls: int) -> float | None:
 
 
 def _telling(codes: Ints, waited: Floats, pace: Pace, rows: int) -> Floats:
-    """The seconds of waiting of each prompt whose calls tell how long one takes; of all where these are too
-    few."""
+    """The seconds of waiting of each prompt whose calls tell how long one takes, and 0 of as large a share of
+    those without a call, so that the mean is that of as many calls a prompt as there were; of all where too
+    few tell."""
     seconds: Floats = np.bincount(codes, weights=waited, minlength=rows).astype(np.float64)
-    telling = np.bincount(codes, weights=(~pace.settled).astype(np.float64), minlength=rows) == 0
-    return seconds[telling] if telling.sum() >= FEWEST else seconds
+    calls = np.bincount(codes, minlength=rows)
+    unsettled = np.bincount(codes, weights=(~pace.settled).astype(np.float64), minlength=rows)
+    telling, idle = np.flatnonzero((calls > 0) & (unsettled == 0)), np.flatnonzero(calls == 0)
+    if len(telling) < FEWEST:
+        return seconds
+    kept = round(len(idle) * len(telling) / (rows - len(idle)))
+    which = np.append(telling, idle[:kept])
+    found: Floats = seconds[which] * (calls.mean() / calls[which].mean())
+    return found
 
 
 def pooled(stages: Sequence[Stage], name: str) -> Stage:

@@ -14,6 +14,7 @@ from overt.data.progress import Progress
 from overt.data.results.plan import Asked, Decided, PowerPoint, PromptNeed
 from overt.data.run.finished import Run
 from overt.data.text import plain
+from overt.report.sections.wording import counted
 from overt.scoring import stats
 from overt.scoring.stats.clusters import ASSUMED_INTRACLASS
 from overt.scoring.stats.inputs import Ints
@@ -57,8 +58,8 @@ def decided_by(config: NeedsConfig, run: Run | None, progress: Progress) -> tupl
         )
     if run is not None and config.samples not in (None, samples_of(run)):
         raise InputError(
-            f"the small run asked each prompt {samples_of(run)} times, so it does not show how alike "
-            f"{config.samples} answers to one prompt are",
+            f"the small run has {counted(samples_of(run), 'answer')} to each prompt, so it does not show how "
+            f"alike {config.samples} are",
             fix="Leave --samples out, or ask the small run as often.",
         )
     rows = gathered(run, progress).counted() if run is not None else None

@@ -223,19 +223,28 @@ class StageAmounts:
         if why := self.why_unanswered:
             return missing("US dollars", why)
         is_told_anew = self._tokens is not None or (self._config.prices is not None and price is not None)
-        is_booked = stage is not None and self._is_own and float(stage.cost.sum()) > 0
-        if stage is not None and is_booked and not is_told_anew and not stage.unbooked:
-            how = "; ".join(filter(None, ("as booked in the small run", self._how_estimated(stage))))
-            return self._foretold(stage.cost, "US dollars", how)
-        if price is None:
-            name = plain(self._model)
-            said = f"no price is known for {name}" if name else "no --target is named, so there is no price"
-            if stage is not None and is_booked and stage.unbooked:
-                said += (
-                    f", and {stage.unbooked:,} of {counted(stage.answered, 'answer')} were booked without one"
-                )
-            return missing("US dollars", f"{said} (--prices FILE gives one)" if name else said)
-        return self._priced(price)
+        booked = self._booked(stage) if stage is not None and self._is_own and not is_told_anew else None
+        if booked is not None:
+            return booked
+        return missing("US dollars", self._why_unpriced) if price is None else self._priced(price)
+
+    def _booked(self, stage: Stage) -> Amount | None:
+        """What was booked; None where nothing was, or not every answer."""
+        if stage.unbooked or not float(stage.cost.sum()):
+            return None
+        how = "; ".join(filter(None, ("as booked in the small run", self._how_estimated(stage))))
+        return self._foretold(stage.cost, "US dollars", how)
+
+    @property
+    def _why_unpriced(self) -> str:
+        name, stage = plain(self._model), self._stage
+        if not name:
+            return "no --target is named, so there is no price"
+        part = ""
+        if stage is not None and self._is_own and stage.unbooked and float(stage.cost.sum()):
+            answers = counted(stage.answered, "answer")
+            part = f", and {stage.unbooked:,} of {answers} were booked without one"
+        return f"no price is known for {name}{part} (--prices FILE gives one)"
 
     def _priced(self, price: Price) -> Amount:
         stage = self._stage

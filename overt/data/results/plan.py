@@ -140,6 +140,12 @@ class StageNeed:
     failed: Rate | None = None
     tried_again: float | None = None
 
+    @property
+    def title(self) -> str:
+        """The stage, with its model where the name of the stage does not say it."""
+        named = self.is_target or self.model.partition("?")[0] in self.stage
+        return self.stage if named else f"{self.stage} ({self.model})"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunNeed:
