@@ -471,6 +471,23 @@ def test_a_torn_line_is_told_and_the_next_ones_are_whole(tmp_path):
     assert found.why == "a part was not measured: 1 damaged lines of power.jsonl are in no figure"
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, InputError("the model broke")])
+def test_a_run_that_ends_early_keeps_what_it_drew(there_are, tmp_path, error):
+    there_are(STEADY)
+
+    def work():
+        with measuring(tmp_path):
+            works_on("cuda")
+            time.sleep(0.05)
+            raise error
+
+    with pytest.raises((KeyboardInterrupt, InputError)):
+        work()
+    found = read_power(tmp_path)
+    assert found.energy_j == pytest.approx(100 * found.seconds, rel=0.05)
+    assert (found.why, found.devices[0].loading_j) == ("", found.energy_j)
+
+
 def test_uniting_twice_counts_once(tmp_path):
     folders = [tmp_path / name for name in ("whole", "one", "two", "three")]
     whole, one, two, three = folders

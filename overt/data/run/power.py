@@ -9,7 +9,7 @@ totals: `power` of the run itself, `power_after` by the work of those commands.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -177,21 +177,12 @@ def _total(lines: Sequence[PowerLine], damaged: int) -> MeasuredPower:
         damaged: how many more lines there are, which cannot be read.
     """
     groups: dict[tuple[str, str, int], list[PowerLine]] = {}
-    clocks: dict[tuple[str, str, int, str], float] = {}
     for line in lines:
         if line.device:
-            groups.setdefault(key := (line.id, line.device, line.index), []).append(line)
-            clock = (*key, line.session)
-            clocks[clock] = clocks.get(clock, 0.0) + line.seconds
-    sessions: dict[str, float] = {}
-    for (*_, session), seconds in clocks.items():
-        sessions[session] = max(sessions.get(session, 0.0), seconds)
-    whys = list(dict.fromkeys(line.why for line in lines if line.why))
-    if without_end := len(sessions.keys() - {line.session for line in lines if line.is_last}):
-        whys.append(f"processes without an end (killed, or still at work): {without_end} of {len(sessions)}")
-    if damaged:
-        whys.append(f"{damaged} damaged lines of {FILE} are in no figure")
+            groups.setdefault((line.id, line.device, line.index), []).append(line)
     devices = tuple(_device(rows) for _, rows in sorted(groups.items(), key=lambda group: group[0][::-1]))
+    sessions = _sessions(groups.values())
+    whys = list(_whys(lines, sessions, damaged))
     is_known = any(device.energy_j is not None for device in devices)
     if not is_known:
         whys += [f"{device.device}: {note}" for device in devices for note in device.notes]
@@ -199,9 +190,34 @@ def _total(lines: Sequence[PowerLine], damaged: int) -> MeasuredPower:
     return MeasuredPower(
         devices=devices,
         seconds=round(sum(sessions.values()), 3),
-        processes=sum(1 for seconds in sessions.values() if seconds),
+        processes=sum(map(bool, sessions.values())),
         why=f"a part was not measured: {why}" if is_known and why else why,
     )
+
+
+def _sessions(groups: Iterable[Sequence[PowerLine]]) -> dict[str, float]:
+    """By process, the seconds of the GPU that it measured longest.
+
+    Args:
+        groups: the lines of each GPU.
+    """
+    found: dict[str, float] = {}
+    for rows in groups:
+        own: dict[str, float] = {}
+        for row in rows:
+            own[row.session] = own.get(row.session, 0.0) + row.seconds
+        for session, seconds in own.items():
+            found[session] = max(found.get(session, 0.0), seconds)
+    return found
+
+
+def _whys(lines: Sequence[PowerLine], sessions: Mapping[str, float], damaged: int) -> Iterator[str]:
+    """Why something was not measured, each reason once."""
+    yield from dict.fromkeys(line.why for line in lines if line.why)
+    if without_end := len(sessions.keys() - {line.session for line in lines if line.is_last}):
+        yield f"processes without an end (killed, or still at work): {without_end} of {len(sessions)}"
+    if damaged:
+        yield f"{damaged} damaged lines of {FILE} are in no figure"
 
 
 def _device(rows: Sequence[PowerLine]) -> DevicePower:
@@ -220,11 +236,15 @@ def _device(rows: Sequence[PowerLine]) -> DevicePower:
         samples=sum(row.samples for row in rows),
         by=_way(rows),
         sampled_j=_sum(row.sampled_j for row in rows),
-        loading_j=None if energy is None else _sum(row.energy_j for row in rows if row.loading) or 0.0,
+        loading_j=None if energy is None else _loading(rows),
         before_w=round(sum(before) / len(before), 3) if before else None,
         limit_w=next(iter(_known(row.limit_w for row in reversed(rows))), None),
         notes=tuple(dict.fromkeys(note for row in rows for note in row.notes)),
     )
+
+
+def _loading(rows: Sequence[PowerLine]) -> float:
+    return _sum(row.energy_j for row in rows if row.loading) or 0.0
 
 
 def _way(rows: Sequence[PowerLine]) -> By:
