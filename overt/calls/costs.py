@@ -26,7 +26,7 @@ from overt.data.yaml.values import Empty
 # "gpt-4o-mini-2024-07-18" and "mistral-small-latest" have their family's price; "gpt-4o-audio" has its own.
 _SNAPSHOT = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{3,8}|latest|preview)$")
 # Providers whose models run on the user's own machine.
-_LOCAL = ("hf/", "builtin/", "diffusers/", "filter/", "checker/", "scripted/")
+_LOCAL = ("hf/", "builtin/", "diffusers/", "filter/", "checker/", "scripted/", "clip/", "text/")
 
 
 Dollars = Annotated[float, Field(ge=0, lt=1e6), AsNumber]

@@ -110,6 +110,7 @@ def _print_decided(to: Console, one: Decided) -> None:
                 "power in simulations",
                 "by formula",
                 "the small run has",
+                "and shows",
             ),
             rows=[_need_row(need) for need in one.needs],
             numeric_from=2,
@@ -120,14 +121,17 @@ def _print_decided(to: Console, one: Decided) -> None:
 
 
 def _need_row(need: PromptNeed) -> list[Cell]:
-    seen = f"{need.n:,} of {need.clusters:,} seeds, design effect {need.effect:.2f}" if need.n else "-"
+    told = f", {counted(need.answers, 'answer')} that tell" if need.answers != need.n else ""
+    clusters = f"{counted(need.clusters, 'seed')}, design effect {need.effect:.2f}"
+    seen = f"{counted(need.n, 'prompt')}{told}, {clusters}"
     return [
         Cell(need.target or "any"),
         Cell(need.category or "each category"),
         Cell("-" if need.prompts is None else f"{need.prompts:,}"),
         counted_cell(need.found.power if need.found else None),
         Cell("-" if need.formula is None else f"{need.formula:,}"),
-        Cell(seen),
+        Cell(seen if need.n else "-"),
+        counted_cell(need.seen),
     ]
 
 
@@ -136,6 +140,14 @@ def _why(one: Decided) -> Iterator[str]:
         name = ", ".join(filter(None, (need.target, need.category)))
         if need.why:
             yield f"{name or 'each category'}: {need.why}"
+        assumed = one.asked.expected
+        if need.seen is not None and assumed is not None and not need.seen.low <= assumed <= need.seen.high:
+            yield (
+                f"{name}: the small run shows {percent(need.seen.rate)}, and its interval leaves out the "
+                f"{short_percent(assumed)} that are assumed: the number holds only if they are true"
+            )
+    if one.asked.decision == "limit" and len(one.needs) > 1:
+        yield "The chance is that of each row alone; that all of them keep the limit at once is less likely."
     if one.asked.decision == "difference":
         apart = [f"{short_percent(need.apart)}" for need in one.needs if need.apart is not None]
         source = (
@@ -178,9 +190,8 @@ def _print_run(to: Console, run: RunNeed) -> None:
 
 
 def _stage_row(stage: StageNeed) -> list[Cell]:
-    name = stage.stage if stage.stage == stage.model else f"{stage.stage}, {stage.model}"
     return [
-        Cell(name or "the target"),
+        Cell(stage.title or "the target"),
         _cell(stage.calls),
         _cell(stage.hours),
         _cell(stage.input_tokens),
@@ -245,7 +256,7 @@ def _said(amount: Amount, unit_of_n: str) -> str:
 def _found_how(stages: Sequence[StageNeed], energy: Amount) -> Iterator[str]:
     """How hours, cost and energy were found."""
     for stage in stages:
-        name = stage.stage or "the target"
+        name = stage.title or "the target"
         found = (("time", stage.hours), ("cost", stage.cost))
         said = [f"{what}: {amount.how}" for what, amount in found if amount.how and amount.value is not None]
         if stage.failed is not None and stage.failed.k:

@@ -20,7 +20,9 @@ from overt.data.results.plan import Amount, By, Decided, Needs, Plan
 from overt.data.run import brief
 from overt.data.run.files import dump_json, text_bytes, write_atomic
 from overt.data.run.finished import Run
+from overt.data.text import plain
 from overt.data.typed_json import to_json
+from overt.report.sections.wording import counted
 from overt.scoring.summary.metrics import METRICS
 from overt.tasks.config import RUN, Option, OutputConfig
 from overt.tasks.plan_needs import NeedsConfig
@@ -217,7 +219,7 @@ def _prompts(
         return Amount(unit=unit, value=float(config.prompts), by="stated", how="--prompts")
     by_category = planned_prompts(decided)
     if by_category is not None:
-        return _of_decision(by_category, decided, asked, pilot)
+        return _of_decision(by_category, decided, asked, pilot, notes)
     if decided:
         notes.append("what the decision needs is not known for every category, so it plans no prompts")
     if asked is not None:
@@ -232,22 +234,27 @@ def _of_decision(
     decided: tuple[Decided, ...],
     asked: Sequence[Prompt] | None,
     pilot: Pilot | None,
+    notes: list[str],
 ) -> Amount:
     """The prompts that a decision needs in each category, and those of the other side as they are."""
     sides = {METRICS[one.asked.metric].side for one in decided}
     rows: Iterable[Prompt | brief.Prompt] = asked or ()
-    if pilot is not None:
+    if asked is None and pilot is not None:
         rows = brief.prompts_of(pilot.run.folder)
     others, categories = 0, set()
     for prompt in rows:
         others += prompt.label not in sides
         if prompt.label in sides:
             categories.add(prompt.category)
-    value = sum(by_category.values())
-    if "" in by_category and categories:  # without a small run one number holds for each category
-        value *= len(categories)
-    count = len(categories) or len(by_category)
+    value, count = sum(by_category.values()), len(by_category)
+    if "" in by_category:  # without a small run one number holds for each category
+        count = max(1, len(categories))
+        value *= count
+    elif unseen := sorted(map(plain, categories - set(by_category))):
+        notes.append(
+            f"nothing shows what the decision needs in {', '.join(unseen)}, so no prompts of it are planned"
+        )
     how = f"what the decision needs, in {count} {'category' if count == 1 else 'categories'}"
-    rest = f", and {others:,} prompts of the other side" if others else ""
+    rest = f", and {counted(others, 'prompt')} of the other side" if others else ""
     by: By = "exact" if {n.by for one in decided for n in one.needs} == {"exact"} else "simulated"
     return Amount(unit="prompts", value=float(value + others), by=by, how=how + rest)

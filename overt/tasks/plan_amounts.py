@@ -95,9 +95,9 @@ def _sum(values: Sequence[float | None]) -> float:
 
 
 def _is_limited(part: Amount) -> bool:
-    """Whether it has limits, or needs none: a stated number is taken at its word beside others that have
-    limits, and nothing is certain of nothing."""
-    return part.low is not None or part.by == "stated" or not part.value
+    """Whether it has limits, or needs none: a stated or counted number is taken at its word beside others
+    that have limits, and nothing is certain of nothing."""
+    return part.low is not None or part.by in ("stated", "counted") or not part.value
 
 
 def _limits(parts: Sequence[Amount]) -> tuple[float, float] | None:

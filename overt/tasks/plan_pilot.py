@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from overt.data.run.record import LOG
 from overt.data.run.shards import part_said
 from overt.scoring import stats
 from overt.scoring.stats.inputs import Floats, Ints
-from overt.scoring.stats.pace import Pace, pace_of
+from overt.scoring.stats.pace import BRIDGED_S, Pace, pace_of
 from overt.scoring.stats.totals import FEWEST
 from overt.scoring.summary.rows import rate_record
 from overt.tasks.merge_pieces import MERGED
@@ -39,10 +40,12 @@ class Stage:
     tokens in, tokens out, cost, pictures), which `about` tells apart. Prompts without such a call
     are rows of zeros at the end, of which `about` has none.
 
-    `seconds` of waiting are those of the prompts whose calls tell how long one takes. `in_flight` is how many
+    `seconds` of waiting are those of the prompts whose calls tell how long one takes, and `alike` is as in
+    `Pace`. `in_flight` is how many
     calls were under way at once, on average, None where nobody knows, and `pace` says how that was found.
-    `wall` is how long the stage took, in seconds. `uncounted` is the number of answers without a count of
-    tokens. `tried_again` are the retries for each call.
+    `wall` is how long the stage took, in seconds. Of the answers, `uncounted` came without a count of tokens,
+    `estimated` have tokens that overt took from the texts, `unbooked` have tokens or pictures and no cost.
+    `batched` calls were made by batch. `tried_again` are the retries for each call.
     """
 
     name: str
@@ -52,8 +55,12 @@ class Stage:
     about: NDArray[np.uint64]
     answered: int
     uncounted: int
+    estimated: int
+    unbooked: int
+    batched: int
     failed: Rate
     seconds: Floats
+    alike: float
     in_flight: float | None
     pace: str
     wall: float | None
@@ -152,13 +159,25 @@ def read_pilot(run: Run) -> Pilot:
         unit=unit,
         prompts=units,
         asked=asked,
-        samples=_samples(run),
+        samples=samples_of(run),
         stages=tuple(
-            _stage(key, calls, prompts.get(key, units), manifest) for key, calls in by_stage.items()
+            _stage(key, by_stage[key], prompts.get(key, units), manifest)
+            for key in sorted(by_stage, key=_place(run, list(by_stage)))
         ),
         notes=tuple(_notes(run, [c for calls in by_stage.values() for c in calls], damaged, manifest)),
         taken=sum(call.is_taken for calls in by_stage.values() for call in calls),
     )
+
+
+def _place(run: Run, keys: Sequence[tuple[str, str]]) -> Callable[[tuple[str, str]], int]:
+    """Where a stage is shown: targets in the order of the run, then what was done with their answers."""
+    named = run.record.value("target")
+    targets = [str(name) for name in named] if isinstance(named, list) else []
+
+    def place(key: tuple[str, str]) -> int:
+        return targets.index(key[1]) if key[0] == key[1] in targets else len(targets) + keys.index(key)
+
+    return place
 
 
 def _size(run: Run, calls: int) -> tuple[Unit, int]:
@@ -182,7 +201,8 @@ def _size(run: Run, calls: int) -> tuple[Unit, int]:
     return "prompts", run.dataset.kept
 
 
-def _samples(run: Run) -> int:
+def samples_of(run: Run) -> int:
+    """How often a run asked each prompt."""
     found = run.record.value("samples")
     return found if run.kind == "run" and isinstance(found, int) and found > 0 else 1
 
@@ -202,7 +222,7 @@ def _notes(run: Run, calls: Sequence[MadeCall], damaged: int, manifest: Mapping[
     if MERGED in manifest:
         yield "the run is put together of shards: those that worked at the same time count as one server"
     if isinstance(found := manifest.get("calls"), Mapping) and found.get("batched"):
-        yield "calls were made by batch: their seconds are those of the batch, their cost is that of batches"
+        yield "calls were made by batch: their cost is that of batches"
     yield from _beside(calls, manifest)
 
 
@@ -212,11 +232,16 @@ def _beside(calls: Sequence[MadeCall], manifest: Mapping[str, Json]) -> Iterable
     clock = seconds.get("run") if isinstance(seconds, Mapping) else None
     if not isinstance(clock, int | float) or not isinstance(booked, Mapping) or booked.get("cached"):
         return
-    busy = _pace(calls).busy
+    purposes = booked.get("purposes")
+    own = [call for call in calls if isinstance(purposes, Mapping) and call.purpose in purposes]
+    if not own:
+        return
+    busy, retries = _pace(own).busy, booked.get("retries")
+    waits = f"waits between attempts ({retries:,} retries), " if isinstance(retries, int) and retries else ""
     if clock > _MUCH_LONGER * busy:
         yield (
             f"by its clock the small run took {clock:.3g} s, and in {busy:.3g} s of these a call was under "
-            "way: loading models and what overt does itself are not in the times here"
+            f"way: {waits}loading models and what overt does itself are not in the times here"
         )
 
 
@@ -232,7 +257,7 @@ def _stage(
     per_prompt = np.zeros((max(units, len(about)), 5))
     np.add.at(per_prompt, codes, np.array([_taken(call) for call in calls], dtype=np.float64))
     booked, clock = _booked(name, manifest), _clock(name, len(calls), manifest)
-    pace = _pace(calls)
+    pace = _pace(calls, _bridged(name == model, booked))
     waited = np.array([call.seconds or 0.0 for call in calls])
     in_flight, how = pace.in_flight, _SETTLED if pace.is_settled else _UNSETTLED
     if clock is not None and waited.sum():
@@ -246,12 +271,16 @@ def _stage(
         about=about,
         answered=len(calls) - sum(failed),
         uncounted=sum(map(_is_uncounted, calls)),
+        estimated=sum(call.is_estimate for call in calls),
+        unbooked=sum(map(_is_unbooked, calls)),
+        batched=sum(call.by_batch for call in calls),
         failed=rate_record(stats.rate(failed, codes)),
         seconds=_telling(codes, waited, pace, len(per_prompt)),
+        alike=pace.alike,
         in_flight=in_flight,
         pace=how,
         wall=clock or pace.busy or None,
-        tried_again=booked["retries"] / booked["requests"] if booked.get("requests") else None,
+        tried_again=_tried_again(booked, len(calls)),
     )
 
 
@@ -264,12 +293,37 @@ def _is_uncounted(call: MadeCall) -> bool:
     return not call.failed and (call.input_tokens is None or call.output_tokens is None)
 
 
+def _bridged(is_target: bool, booked: Mapping[str, float]) -> float:
+    """Seconds of a pause from which on it is none of the stage's work. Where one process asked a target all
+    there is, every pause is a wait before a next attempt."""
+    return math.inf if is_target and booked and not booked.get("cached") else BRIDGED_S
+
+
+def _is_unbooked(call: MadeCall) -> bool:
+    return not call.cost and bool(call.input_tokens or call.output_tokens or call.pictures)
+
+
+def _tried_again(booked: Mapping[str, float], calls: int) -> float | None:
+    """The retries for each call of the process that wrote the manifest. Its requests are those that were
+    answered; where it made all calls, the failed ones are in the journal too."""
+    made = booked.get("requests", 0) if booked.get("cached") else calls
+    return booked["retries"] / made if made and "retries" in booked else None
+
+
 def _telling(codes: Ints, waited: Floats, pace: Pace, rows: int) -> Floats:
-    """The seconds of waiting of each prompt whose calls tell how long one takes; of all where these are too
-    few."""
+    """The seconds of waiting of each prompt whose calls tell how long one takes, and 0 of as large a share of
+    those without a call, so that the mean is that of as many calls a prompt as there were; of all where too
+    few tell."""
     seconds: Floats = np.bincount(codes, weights=waited, minlength=rows).astype(np.float64)
-    telling = np.bincount(codes, weights=(~pace.settled).astype(np.float64), minlength=rows) == 0
-    return seconds[telling] if telling.sum() >= FEWEST else seconds
+    calls = np.bincount(codes, minlength=rows)
+    unsettled = np.bincount(codes, weights=(~pace.settled).astype(np.float64), minlength=rows)
+    telling, idle = np.flatnonzero((calls > 0) & (unsettled == 0)), np.flatnonzero(calls == 0)
+    if len(telling) < FEWEST:
+        return seconds
+    kept = round(len(idle) * len(telling) / (rows - len(idle)))
+    which = np.append(telling, idle[:kept])
+    found: Floats = seconds[which] * (calls.mean() / calls[which].mean())
+    return found
 
 
 def pooled(stages: Sequence[Stage], name: str) -> Stage:
@@ -286,8 +340,12 @@ def pooled(stages: Sequence[Stage], name: str) -> Stage:
         about=about,
         answered=sum(stage.answered for stage in stages),
         uncounted=sum(stage.uncounted for stage in stages),
+        estimated=sum(stage.estimated for stage in stages),
+        unbooked=sum(stage.unbooked for stage in stages),
+        batched=0,
         failed=stages[0].failed,
         seconds=np.zeros(len(about)),
+        alike=1.0,
         in_flight=None,
         pace="",
         wall=None,
@@ -315,6 +373,6 @@ def _clock(name: str, calls: int, manifest: Mapping[str, Json]) -> float | None:
     return float(clock) if made_all and isinstance(clock, int | float) and clock > 0 else None
 
 
-def _pace(calls: Sequence[MadeCall]) -> Pace:
+def _pace(calls: Sequence[MadeCall], bridged: float = BRIDGED_S) -> Pace:
     ends = np.array([call.ended for call in calls])
-    return pace_of(ends - np.array([call.seconds or 0.0 for call in calls]), ends)
+    return pace_of(ends - np.array([call.seconds or 0.0 for call in calls]), ends, bridged)

@@ -14,6 +14,7 @@ from overt.data.progress import Progress
 from overt.data.results.plan import Asked, Decided, PowerPoint, PromptNeed
 from overt.data.run.finished import Run
 from overt.data.text import plain
+from overt.report.sections.wording import counted
 from overt.scoring import stats
 from overt.scoring.stats.clusters import ASSUMED_INTRACLASS
 from overt.scoring.stats.inputs import Ints
@@ -26,11 +27,12 @@ from overt.scoring.stats.simulated_power import (
     rows_needed,
     tells_difference,
 )
-from overt.scoring.summary.metrics import METRICS
+from overt.scoring.summary.metrics import METRICS, Metric
 from overt.scoring.summary.rows import Rows, keys_of, rate_record
 from overt.scoring.summary.stored import gathered
 from overt.tasks.how_many import Question, question, read_rate
 from overt.tasks.plan_needs import LIMITS, NeedsConfig
+from overt.tasks.plan_pilot import samples_of
 
 _METRIC = "over_refusal"  # of a difference
 _APART = 3.0  # without a pilot: on so many times the difference do two targets differ, either way
@@ -53,6 +55,12 @@ def decided_by(config: NeedsConfig, run: Run | None, progress: Progress) -> tupl
         raise InputError(
             "--design-effect is for a plan without a small run, whose own is taken",
             fix="Leave out one of them.",
+        )
+    if run is not None and config.samples not in (None, samples_of(run)):
+        raise InputError(
+            f"the small run has {counted(samples_of(run), 'answer')} to each prompt, so it does not show how "
+            f"alike {config.samples} are",
+            fix="Leave --samples out, or ask the small run as often.",
         )
     rows = gathered(run, progress).counted() if run is not None else None
     found = []
@@ -85,7 +93,8 @@ def _chosen(rows: Mapping[str, Rows], targets: tuple[str, ...]) -> Mapping[str, 
 @dataclass(frozen=True, slots=True)
 class _Seen:
     """What is known of the prompts of a category before a number is sought: the record without the number,
-    how its clusters look, and by how much a stated design effect multiplies the number."""
+    how its clusters look, and how many prompts make one of the rows that are simulated: more than one where a
+    design effect is stated or where not every answer tells something, less where a prompt has several."""
 
     need: PromptNeed
     shape: Shape
@@ -98,9 +107,14 @@ def _stated(config: NeedsConfig) -> _Seen:
     return _Seen(PromptNeed(target="", category="", effect=effect), Shape(), effect)
 
 
-def _shown(target: str, category: str, clusters: Ints, effect: float) -> _Seen:
+def _shown(target: str, category: str, prompts: int, clusters: Ints, effect: float) -> _Seen:
     """What a small run shows. Its design effect is that of intervals, so the correlation leans towards the
-    one that is assumed of clusters that were not seen."""
+    one that is assumed of clusters that were not seen.
+
+    Args:
+        prompts: that the small run asked.
+        clusters: of each answer that tells something.
+    """
     counts = np.unique(clusters, return_counts=True)[1]
     shape = Shape(sizes=tuple(int(size) for size in counts))
     if not shape.is_independent:
@@ -110,15 +124,20 @@ def _shown(target: str, category: str, clusters: Ints, effect: float) -> _Seen:
     need = PromptNeed(
         target=target,
         category=category,
-        n=len(clusters),
+        n=prompts,
+        answers=len(clusters),
         clusters=len(counts),
         effect=shape.effect,
         correlation=shape.correlation,
     )
-    return _Seen(need, shape)
+    return _Seen(need, shape, prompts / len(clusters))
 
 
 def _answered(seen: _Seen, found: Found, *, formula: int | None, exact: bool = False) -> PromptNeed:
+    """Args:
+    formula: the rows by the formula, where there is one.
+    """
+    formula = math.ceil(formula * seen.scale) if formula is not None else None
     if found.needed is None:
         most = f"{round(most_rows(seen.shape) * seen.scale):,}"
         told = f"; the formula says {formula:,}" if formula is not None else ""
@@ -153,6 +172,7 @@ def _of_limit(
         limit=asked.limit,
         at_most=asked.at_most,
         expected=asked.expected,
+        is_default=asked.is_default,
     )
     if rows is None:
         return Decided(asked=about, needs=(_limit_need(config, asked, _stated(config)),))
@@ -163,15 +183,23 @@ def _of_limit(
             events, clusters = some.told(asked.metric.told)
             if len(events):
                 effect = stats.design_effect(events, clusters).effect
-                needs.append(_limit_need(config, asked, _shown(name, category, clusters, effect)))
+                prompts = len(_asked_of(asked.metric, some))
+                seen = _shown(name, category, prompts, clusters, effect)
+                rate = rate_record(stats.rate(events, clusters, level=config.level))
+                need = dataclasses.replace(seen.need, seen=rate)
+                needs.append(_limit_need(config, asked, dataclasses.replace(seen, need=need)))
             advance(1)
     return Decided(asked=about, needs=tuple(needs))
 
 
+def _asked_of(metric: Metric, rows: Rows) -> Ints:
+    """The prompts of a metric's side, answered or not."""
+    return np.unique(rows.prompt[rows.asked.has_label(metric.side)[rows.prompt]])
+
+
 def _limit_need(config: NeedsConfig, asked: Question, seen: _Seen) -> PromptNeed:
     """Of clusters by simulation; of independent prompts by the formula, which a simulation confirms."""
-    effect = seen.scale if seen.shape.is_independent else seen.shape.effect
-    alone, formula = asked.needed(1.0, config.level), asked.needed(effect, config.level)
+    alone, formula = asked.needed(1.0, config.level), asked.needed(seen.shape.effect, config.level)
     limit, expected = asked.limit, asked.expected
     if not asked.at_most:  # the rate of what is not wanted, from the other side
         limit, expected = 1 - limit, 1 - expected
@@ -216,7 +244,9 @@ def _of_difference(config: NeedsConfig, rows: Mapping[str, Rows] | None, progres
             if len(gaps):
                 told = stats.paired_difference(gaps > 0, gaps < 0, clusters, level=config.level)
                 effect = len(gaps) / told.n_effective
-                seen = _shown(" and ".join(names), category, clusters, effect)
+                sides = [_asked_of(METRICS[_METRIC], part[category]) for part in (first, second)]
+                prompts = len(np.union1d(*sides))
+                seen = _shown(" and ".join(names), category, prompts, clusters, effect)
                 apart = min(1.0, max(difference, float(np.abs(gaps).mean())))
                 needs.append(_difference_need(config, difference, seen, apart))
             advance(1)

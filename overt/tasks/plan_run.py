@@ -48,8 +48,7 @@ def run_needed(
 
 
 def _name(stage: StageNeed) -> str:
-    alone = stage.is_target or stage.stage == stage.model
-    return plain(stage.stage if alone else f"{stage.stage} ({stage.model})") or "the target"
+    return plain(stage.title) or "the target"
 
 
 class _Planning:
@@ -73,14 +72,14 @@ class _Planning:
                 "that they share (a network, a limit of the provider) slows them down"
             )
         if pilot is None:
-            yield from map(self._stated, config.target or ("",))
+            yield from map(self._stated, dict.fromkeys(config.target) or ("",))
         else:
             yield from self._of_pilot(pilot)
 
     def _of_pilot(self, pilot: Pilot) -> Iterator[StageNeed]:
         """The targets that are planned, then all other stages of the small run."""
         asked = {stage.model: stage for stage in pilot.stages if stage.is_target}
-        planned = self._config.target or tuple(asked)
+        planned = tuple(dict.fromkeys(self._config.target)) or tuple(asked)
         for name in planned:
             yield self._seen(asked[name]) if name in asked else self._unseen(name, list(asked.values()))
         share = min(1.0, len(planned) / len(asked)) if asked else 1.0

@@ -10,7 +10,7 @@ from overt.data.results.plan import Amount, Unit
 from overt.data.text import plain
 from overt.report.sections.wording import counted
 from overt.scoring.stats.inputs import Floats
-from overt.scoring.stats.totals import foretold
+from overt.scoring.stats.totals import FEWEST, foretold
 from overt.tasks.plan_amounts import added, missing, of_stated, of_total, product, scaled
 from overt.tasks.plan_needs import NeedsConfig, Stated
 from overt.tasks.plan_pilot import Stage
@@ -70,7 +70,15 @@ class StageAmounts:
     def calls(self) -> Amount:
         if self._stage is None:
             return self._counted or missing("calls", "nothing is known of its calls")
-        return self._foretold(self._stage.calls, "calls")
+        found = self._foretold(self._stage.calls, "calls")
+        each = float(self._stage.calls[0])
+        if found.n is None or found.n < FEWEST or not (self._stage.calls == each).all():
+            return found
+        return dataclasses.replace(found, by="counted", why="", how=f"{each:.3g} for each {self._one}")
+
+    @property
+    def _one(self) -> str:
+        return self._ahead.unit.removesuffix("s")
 
     @property
     def why_unanswered(self) -> str:
@@ -81,10 +89,10 @@ class StageAmounts:
             f"all {self._stage.failed.n:,} calls of the small run failed, so no answer tells what one takes"
         )
 
-    def _foretold(self, values: Floats, unit: Unit, how: str = "") -> Amount:
+    def _foretold(self, values: Floats, unit: Unit, how: str = "", *, alike: float = 1.0) -> Amount:
         """The total over the planned units of what each one of the small run took."""
         ahead = self._ahead
-        found = foretold(values, ahead.units, level=self._config.level, unit=ahead.unit)
+        found = foretold(values, ahead.units, level=self._config.level, unit=ahead.unit, alike=alike)
         return of_total(found.times(ahead.factor), unit, "measured", how)
 
     # -- time ------------------------------------------------------------------------------------------
@@ -95,17 +103,30 @@ class StageAmounts:
             return self._stated_hours(self.calls, self._seconds)
         if self._stage is None:
             return missing("hours", "no --seconds-per-call is given, and no small run tells it")
-        if why := self.why_unanswered:
+        if why := self.why_unanswered or self._why_batched(self._stage):
             return missing("hours", why)
         return self._measured_hours(self._stage)
+
+    @staticmethod
+    def _why_batched(stage: Stage) -> str:
+        if not stage.batched:
+            return ""
+        return (
+            f"{stage.batched:,} of {counted(stage.failed.n, 'call')} of the small run went by batch, and how "
+            "long a provider takes for a batch does not follow from its size; --seconds-per-call states it"
+        )
 
     def seconds_per_call(self) -> Amount:
         """The mean time from a request to its answer."""
         if self._seconds is not None:
             return of_stated(self._seconds, "seconds")
-        if self._stage is None or self.why_unanswered:
-            return missing("seconds", self.why_unanswered or "nobody stated or measured it")
-        total = self._foretold(self._stage.seconds, "seconds")
+        if self._stage is None:
+            return missing("seconds", "nobody stated or measured it")
+        if why := self.why_unanswered or self._why_batched(self._stage):
+            return missing("seconds", why)
+        if not self._stage.seconds.any():
+            return missing("seconds", "the journal has no latencies of it")
+        total = self._waited(self._stage)
         calls = self.calls.value or 1.0
         how = "of the last attempt" + (", with the wait for a place in a batch" if self.is_local else "")
         return scaled(total, 1 / calls, "seconds", how)
@@ -139,8 +160,12 @@ class StageAmounts:
         )
 
     def _waiting(self, stage: Stage, flight: float, how: str) -> Amount:
-        total = self._foretold(stage.seconds, "seconds")
+        total = self._waited(stage)
         return scaled(total, 1 / (_HOUR * self._servers * flight), "hours", how)
+
+    def _waited(self, stage: Stage) -> Amount:
+        """The seconds of waiting of all planned calls."""
+        return self._foretold(stage.seconds, "seconds", alike=stage.alike)
 
     def _stated_hours(self, calls: Amount, stated: Stated) -> Amount:
         seen = self._stage.in_flight if self._stage is not None else None
@@ -166,9 +191,10 @@ class StageAmounts:
             return nobody, nobody
         if why := self.why_unanswered or self._why_uncounted(self._stage):
             return missing("tokens", why), missing("tokens", why)
+        how = self._how_estimated(self._stage)
         return (
-            self._foretold(self._stage.input_tokens, "tokens"),
-            self._foretold(self._stage.output_tokens, "tokens"),
+            self._foretold(self._stage.input_tokens, "tokens", how),
+            self._foretold(self._stage.output_tokens, "tokens", how),
         )
 
     @staticmethod
@@ -177,9 +203,18 @@ class StageAmounts:
             return ""
         return f"{stage.uncounted:,} of {stage.answered:,} answers came without a count of tokens"
 
+    @staticmethod
+    def _how_estimated(stage: Stage) -> str:
+        if not stage.estimated:
+            return ""
+        return (
+            f"the tokens of {stage.estimated:,} of {counted(stage.answered, 'answer')} are estimates from "
+            "the texts, since the service counted none"
+        )
+
     def cost(self) -> Amount:
-        """US dollars: as booked in the small run; at the listed price where nothing was booked, or where the
-        user gives prices or tokens."""
+        """US dollars: as booked in the small run; at the listed price where not every answer was booked, or
+        where the user gives prices or tokens."""
         stage, price = self._stage, self._prices.of(self._model)
         if self.is_local:
             return Amount(
@@ -188,13 +223,28 @@ class StageAmounts:
         if why := self.why_unanswered:
             return missing("US dollars", why)
         is_told_anew = self._tokens is not None or (self._config.prices is not None and price is not None)
-        if stage is not None and self._is_own and not is_told_anew and float(stage.cost.sum()) > 0:
-            return self._foretold(stage.cost, "US dollars", "as booked in the small run")
-        if price is None:
-            name = plain(self._model)
-            said = f"no price is known for {name}" if name else "no --target is named, so there is no price"
-            return missing("US dollars", f"{said} (--prices FILE gives one)" if name else said)
-        return self._priced(price)
+        booked = self._booked(stage) if stage is not None and self._is_own and not is_told_anew else None
+        if booked is not None:
+            return booked
+        return missing("US dollars", self._why_unpriced) if price is None else self._priced(price)
+
+    def _booked(self, stage: Stage) -> Amount | None:
+        """What was booked; None where nothing was, or not every answer."""
+        if stage.unbooked or not float(stage.cost.sum()):
+            return None
+        how = "; ".join(filter(None, ("as booked in the small run", self._how_estimated(stage))))
+        return self._foretold(stage.cost, "US dollars", how)
+
+    @property
+    def _why_unpriced(self) -> str:
+        name, stage = plain(self._model), self._stage
+        if not name:
+            return "no --target is named, so there is no price"
+        part = ""
+        if stage is not None and self._is_own and stage.unbooked and float(stage.cost.sum()):
+            answers = counted(stage.answered, "answer")
+            part = f", and {stage.unbooked:,} of {answers} were booked without one"
+        return f"no price is known for {name}{part} (--prices FILE gives one)"
 
     def _priced(self, price: Price) -> Amount:
         stage = self._stage
@@ -202,7 +252,8 @@ class StageAmounts:
             if price.is_by_token and (why := self._why_uncounted(stage)):
                 return missing("US dollars", why)
             tokens = (stage.input_tokens * price.input + stage.output_tokens * price.output) / 1e6
-            found = self._foretold(tokens + stage.pictures * price.image, "US dollars")
+            how = self._how_estimated(stage) if price.is_by_token else ""
+            found = self._foretold(tokens + stage.pictures * price.image, "US dollars", how)
             return dataclasses.replace(found, by="price list")
         if price.image:
             return missing("US dollars", "it is priced by the picture, and no small run tells how many come")

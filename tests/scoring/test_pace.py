@@ -1,6 +1,7 @@
 """How many calls were under way at once, and which of them tell how long a call takes."""
 
 import heapq
+import math
 
 import numpy as np
 import pytest
@@ -62,3 +63,24 @@ def test_where_all_calls_begin_at_once_all_of_them_tell():
     assert found.settled.all()
     assert found.in_flight == pytest.approx(sum(range(1, 21)) / 20)
     assert pace_of(np.array([5.0]), np.array([5.0])).in_flight is None
+
+
+def test_calls_that_share_batches_tell_as_little_as_the_batches():
+    draw = np.random.default_rng(4)
+    batches = np.repeat(draw.lognormal(0, 0.3, 40), 16) + draw.normal(0, 0.003, 640)
+    starts = np.repeat(np.arange(40) * 10.0, 16)
+    batched = pace_of(starts, starts + batches, math.inf)
+    assert 8 < batched.alike < 80
+    begun, ended = queued(draw.lognormal(0, 0.5, 640), 16)
+    assert pace_of(begun, ended).alike == pytest.approx(1, abs=0.3)
+    # One batch after the first ones is one time, however many calls it has.
+    few = pace_of(starts[:48], (starts + batches)[:48], math.inf)
+    assert few.settled.sum() == 32
+    assert 48 / few.alike < 10
+
+
+def test_where_one_process_made_all_calls_its_pauses_are_work():
+    starts, ends = queued(np.full(30, 2.0), 3)
+    starts, ends = np.append(starts, starts + 100), np.append(ends, ends + 100)
+    assert pace_of(starts, ends).in_flight == pytest.approx(3)
+    assert pace_of(starts, ends, math.inf).in_flight < 1.2

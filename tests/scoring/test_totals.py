@@ -68,3 +68,12 @@ def test_few_units_or_such_that_are_all_alike_have_no_interval():
     assert few.times(2).high is None
     with pytest.raises(ValueError, match="empty"):
         foretold([], 5)
+
+
+def test_units_that_are_alike_widen_the_interval_until_there_is_none():
+    values = np.random.default_rng(0).lognormal(0, 0.5, 200)
+    plain, alike = foretold(values, 1000), foretold(values, 1000, alike=4)
+    assert 1.9 < (alike.high - alike.low) / (plain.high - plain.low) < 2.3
+    none = foretold(values, 1000, alike=40)
+    assert (none.value, none.low) == (plain.value, None)
+    assert "200 prompts tell as little as 5" in none.why

@@ -58,7 +58,8 @@ class PowerPoint:
 class Asked:
     """A decision that is planned; rates are fractions of 1.
 
-    limit: `limit` and `at_most` (False: at least) on `metric`, with the true rate `expected`.
+    limit: `limit` and `at_most` (False: at least) on `metric`, with the true rate `expected` (`is_default`:
+        nobody gave it, so it is half-way from the limit to the best rate).
     difference: the true difference `difference` of two targets, `between` (none: of no pilot).
     """
 
@@ -69,6 +70,7 @@ class Asked:
     limit: float | None = None
     at_most: bool = True
     expected: float | None = None
+    is_default: bool = False
     difference: float | None = None
     between: tuple[str, ...] = ()
 
@@ -77,16 +79,22 @@ class Asked:
 class PromptNeed:
     """How many prompts one category of one target needs; without a pilot both names are "".
 
-    `n` prompts of the pilot in `clusters` clusters show the design effect `effect`, which makes the
-    intraclass correlation `correlation` of the simulated clusters. `apart` is the share of prompts on which
-    two targets differ. `prompts` is None with a reason in `why`. `formula` is the number of independent
-    prompts times the design effect, where there is such a formula. `found` is the power on fresh draws.
+    `answers` of the pilot tell something of the decision: those to its `n` prompts of the category, less
+    those that failed or that no judge could place; several of a prompt where it was asked several times. They
+    lie in `clusters` clusters and show the design effect `effect`, which makes the intraclass correlation
+    `correlation` of the simulated clusters. `seen` is the pilot's rate, of a limit. `apart` is the share of
+    answers in which two targets differ. `prompts` brings so many answers as the decision needs if each
+    prompt brings as many as in the pilot; None with a reason in `why`. `formula` is the same by the number of
+    independent answers times the design effect, where there is such a formula. `found` is the power on
+    fresh draws.
     """
 
     target: str
     category: str
     n: int = 0
+    answers: int = 0
     clusters: int = 0
+    seen: Rate | None = None
     effect: float = 1.0
     correlation: float = 0.0
     apart: float | None = None
@@ -131,6 +139,12 @@ class StageNeed:
     in_flight: float | None = None
     failed: Rate | None = None
     tried_again: float | None = None
+
+    @property
+    def title(self) -> str:
+        """The stage, with its model where the name of the stage does not say it."""
+        named = self.is_target or self.model.partition("?")[0] in self.stage
+        return self.stage if named else f"{self.stage} ({self.model})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

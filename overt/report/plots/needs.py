@@ -72,7 +72,7 @@ def _bars(axes: Axes, name: str, stages: Sequence[StageNeed]) -> None:
     title, unit = ("US dollars", 1.0) if name == "cost" else _time_unit(most)
     for place, stage in enumerate(stages):
         _bar(axes, place, getattr(stage, name), unit, color)
-    axes.set_yticks(range(len(stages)), [short_name(stage.stage or "the target", NAME) for stage in stages])
+    axes.set_yticks(range(len(stages)), [short_name(stage.title or "the target", NAME) for stage in stages])
     axes.set_xlim(0, most * unit * 1.22)
     axes.set_ylim(-0.6, len(stages) - 0.4)
     axes.grid(False, axis="y")
@@ -89,8 +89,11 @@ def _bar(axes: Axes, place: int, amount: Amount, unit: float, color: str) -> Non
     reach = whiskers(Figured(value, low, high))
     if reach is not None:
         axes.errorbar(value, place, xerr=reach, color=QUIET[0], elinewidth=1.3, capsize=3)
-    said = f"  {value:,.0f}" if value >= 1000 else f"  {value:.3g}"
-    axes.text(value if high is None else high, place, said, color=color, fontsize=8.5, va="center")
+    said = f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+    axes.annotate(
+        said, (value if high is None else high, place), (6, 0), textcoords="offset points", color=color,
+        fontsize=8.5, va="center",
+    )  # fmt: skip
 
 
 def _time_unit(most: float) -> tuple[str, float]:
@@ -141,4 +144,8 @@ def decision_title(decided: Decided) -> str:
     if asked.decision == "difference" and asked.difference is not None:
         return f"a difference in {title} of {short_percent(asked.difference)}"
     limit, expected = short_percent(asked.limit or 0.0), short_percent(asked.expected or 0.0)
-    return f"{title} {'at most' if asked.at_most else 'at least'} {limit}, if it is truly {expected}"
+    word, half = (
+        "at most" if asked.at_most else "at least",
+        " (assumed: half-way)" if asked.is_default else "",
+    )
+    return f"{title} {word} {limit}, if it is truly {expected}{half}"

@@ -36,7 +36,12 @@ class Total:
 
 
 def foretold(
-    values: Floats | list[Number], units: float, *, level: float = 0.95, unit: str = "prompts"
+    values: Floats | list[Number],
+    units: float,
+    *,
+    level: float = 0.95,
+    unit: str = "prompts",
+    alike: float = 1.0,
 ) -> Total:
     """The total over so many further units.
 
@@ -45,6 +50,8 @@ def foretold(
         units: how many further ones there will be, above 0.
         level: of the interval, a fraction.
         unit: what the units are called, for `why`.
+        alike: how many units tell as much as one independent one, at least 1: those that follow each other
+            may be alike, as calls in one batch are.
 
     Raises:
         ValueError: no values, NaN, a bad level.
@@ -60,10 +67,17 @@ def foretold(
     if spread <= 1e-12 * abs(mean):
         why = f"all {count:,} {unit} of the small run took the same"
         return Total(value=value, low=None, high=None, n=count, why=why)
+    telling = count / alike
+    if telling < FEWEST:
+        why = (
+            f"calls one after the other took alike long, as in batches: {count:,} {unit} tell as little as "
+            f"{max(1, int(telling))}, and an interval needs {FEWEST}"
+        )
+        return Total(value=value, low=None, high=None, n=count, why=why)
     skew = float(((array - mean) ** 3).mean()) / float(array.std()) ** 3
-    quantile = float(t_quantile(level, count - 1))
-    error = spread * math.sqrt(1 / count + 1 / units) * units
-    low, high = (value - _untransformed(q, skew, count) * error for q in (quantile, -quantile))
+    quantile = float(t_quantile(level, telling - 1))
+    error = spread * math.sqrt((1 / count + 1 / units) * alike) * units
+    low, high = (value - _untransformed(q, skew, telling) * error for q in (quantile, -quantile))
     return Total(value=value, low=max(low, 0.0), high=high, n=count)
 
 
@@ -71,7 +85,7 @@ def _are(count: int) -> str:
     return f"{'is' if count == 1 else 'are'} {count}"
 
 
-def _untransformed(quantile: float, skew: float, count: int) -> float:
+def _untransformed(quantile: float, skew: float, count: float) -> float:
     """The t whose transform is this quantile: Hall's
     g(t) = t + a t**2 + a**2 t**3 / 3 + skew / (6 sqrt(m)) with a = skew / (3 sqrt(m)), turned around."""
     root = math.sqrt(count)
