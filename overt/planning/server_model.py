@@ -31,7 +31,7 @@ BATCH_TOKEN_POWER = (0.635, 0.630, 0.632, 0.643, 0.656)
 BATCH_TOKEN_MS = (48.8, 50.1, 51.0, 52.9, 57.3)
 
 MOST_TOKENS = 16384  # beyond, a prompt counts as that long
-MOST_SLOTS = BATCH[-1]  # beyond, nothing was measured
+MOST_SLOTS = BATCH[-1]  # beyond, no power was measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,6 @@ class ServerModel:
 
     gpus: int = 8
     tdp_w: float = 400.0
-    rated_w: float = 6500.0
     other_w: float = 2417.0
     idle_share: float = 0.2
     top_mhz: float = 1410.0
