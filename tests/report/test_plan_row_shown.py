@@ -457,6 +457,13 @@ def test_the_plot_of_what_there_is(changes):
     assert why_unsafe(svg) == ""
 
 
+def test_an_axis_of_one_server_or_two_has_whole_numbers_once():
+    row = plan(row=1, answers=(answer("polca", 1),), varied=(), map=(), courses=())
+    words = words_of(draw_row(row))
+    assert words.count("2") <= 1
+    assert words.count("1") <= 2  # the tick, and the answer
+
+
 def test_no_plot_of_nothing():
     assert draw_row(plan(answers=(), map=(), varied=(), courses=())) is None
 
