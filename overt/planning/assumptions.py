@@ -61,6 +61,10 @@ ASSUMPTIONS = {
             "an idle GPU: about 20% in the paper, 63 of 400 W in splitwise-sim",
         ),
         Assumption(
+            "prompt_in_average", "model", 0.0, 1.0, 0.0, 1.0, "share of the prompt phase",
+            "that the table's average power holds (it does not say); 0 is near splitwise-sim's 250 of 400 W",
+        ),
+        Assumption(
             "slots", "model", 1, 4, 1, MOST_SLOTS, "requests per server",
             "that a server holds at a time; the mix of the paper's row is not public", True,
         ),

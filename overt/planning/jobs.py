@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import gc
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -132,8 +134,18 @@ def crew(processes: int, told: Callable[[int], None]) -> Iterator[Crew]:
 
 
 def _begun() -> None:
-    """Ctrl-C is for the command, which ends its processes. Garbage is collected as rarely as there: a
-    simulation makes millions of tuples and no circle."""
+    """Ctrl-C is for the command, which ends its processes; one that is killed cannot, so that each of them
+    ends itself. Garbage is collected as rarely as there: a simulation makes millions of tuples and no
+    circle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_ends_with_its_command, daemon=True).start()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+
+
+def _ends_with_its_command() -> None:
+    """Waits in a process of the crew until the command is gone."""
+    command = multiprocessing.parent_process()
+    if command is not None:
+        command.join()
+        os._exit(1)

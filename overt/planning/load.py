@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +73,7 @@ class Load:
         return daily * np.where((at // DAY_S) % 7 >= 5, self.weekend, 1.0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Sizes:
     """Tokens of prompts (at most `MOST_TOKENS`) and answers that are drawn together: two arrays of one
     length."""
@@ -80,14 +81,8 @@ class _Sizes:
     prompt: Counts
     answer: Counts
 
-    def work_s(self, model: ServerModel) -> float:
-        """Mean seconds of a server that a request takes where its batch is full."""
-        top = model.at(model.top_mhz)
-        reading, writing = np.asarray(top.prompt_s)[self.prompt], np.asarray(top.token_s)[self.prompt]
-        share = top.batch_s[model.slots] / model.slots
-        return float(np.mean(reading + (self.answer - 1) * writing * share))
 
-
+@lru_cache(maxsize=4)
 def sizes_of(trace: Trace | None, seed: int = 0) -> _Sizes:
     """The sizes of a trace, or those of the trace of conversations (prompt and answer drawn apart; they
     hardly correlate there, r = -0.11)."""
@@ -98,6 +93,28 @@ def sizes_of(trace: Trace | None, seed: int = 0) -> _Sizes:
         np.interp(draw[0], _SHARES, _PROMPTS).astype(np.int64),
         np.interp(draw[1], _SHARES, _ANSWERS).astype(np.int64),
     )
+
+
+@lru_cache(maxsize=16)
+def _work_s(sizes: _Sizes, model: ServerModel) -> float:
+    """Mean seconds of a server that a request takes where its batch is full."""
+    top = model.at(model.top_mhz)
+    reading, writing = np.asarray(top.prompt_s)[sizes.prompt], np.asarray(top.token_s)[sizes.prompt]
+    share = top.batch_s[model.slots] / model.slots
+    return float(np.mean(reading + (sizes.answer - 1) * writing * share))
+
+
+def rate_of(load: Load, model: ServerModel, servers: int, priority: int) -> float:
+    """Requests a second that come at the busiest hour for so many servers of one priority."""
+    return load.load * servers / _work_s(sizes_of(load.traces[priority], load.seed), model)
+
+
+def copies_of(load: Load, model: ServerModel, servers: int, priority: int) -> float:
+    """How often each request of the trace comes at the busiest hour; 0: there is no trace."""
+    trace = load.traces[priority]
+    if trace is None:
+        return 0.0
+    return rate_of(load, model, servers, priority) * trace.span_s / len(trace.seconds)
 
 
 def requests(load: Load, model: ServerModel, servers: Sequence[int]) -> Iterator[Request]:
@@ -121,7 +138,7 @@ def _stream(
     rng = np.random.default_rng([load.seed, priority])
     trace = load.traces[priority]
     sizes = sizes_of(trace, load.seed)
-    rate = load.load * servers / sizes.work_s(model)  # a second, at the busiest hour
+    rate = rate_of(load, model, servers, priority)
     for number in range(math.ceil(load.seconds / _CHUNK_S)):
         start = number * _CHUNK_S
         length = min(_CHUNK_S, load.seconds - start)

@@ -84,12 +84,16 @@ def headline(row: RowPlan) -> list[str]:
     """The budget, the answer of each policy over the ranges that were tried, and the paper's beside it."""
     paper = round(PAPER_ROW * (1 + PAPER_MORE))
     return [
-        f"The budget is {row.budget_w / 1000:,.1f} kW for a row built for {counted(row.row, 'server')}, "
+        f"The budget is {_kw(row.budget_w)} kW for a row built for {counted(row.row, 'server')}, "
         f"whose peak is {percent(row.peak_share)} of it ({_budget_by(row)}).",
         *(said for policy in (POLCA, FREE) if (said := _answered(row, policy))),
         f"The paper says +{PAPER_MORE:.0%} with 0 brakes: {paper} servers in the place of {PAPER_ROW}, on a "
         "load and a power curve that are not public.",
     ]
+
+
+def _kw(watts: float) -> str:
+    return f"{watts / 1000:,.1f}" if watts >= 1000 else f"{watts / 1000:.3g}"
 
 
 def _budget_by(row: RowPlan) -> str:
@@ -134,7 +138,8 @@ def breaking(row: RowPlan) -> list[str]:
 def _breaks(answer: Answer) -> str:
     title, after = policy_title(answer.policy), answer.next
     if after is None:
-        return f"{title}: {answer.servers:,} servers keep the limits, and no larger row was tried"
+        servers = counted(answer.servers, "server")
+        return f"{title} with {servers}: the limits are kept, and no larger row was tried"
     none = "" if answer.servers else "not even one server keeps the limits: "
     said = ", ".join(reasons(after)) or "the limits are not kept"
     return f"{title} with {counted(after.servers, 'server')}: {none}{said}"
@@ -143,9 +148,9 @@ def _breaks(answer: Answer) -> str:
 def tried_again(row: RowPlan) -> list[str]:
     """What became of the answers on draws of the load that took no part in finding them."""
     return [
-        f"{policy_title(held.policy)}: {held.servers:,} servers keep the limits on {held.kept:,} of "
-        f"{counted(held.draws, 'other draw')} of the load; the brake was used on {held.with_brake:,}, and "
-        f"power reached {percent(held.worst_peak)} of the budget"
+        f"{policy_title(held.policy)} with {counted(held.servers, 'server')}: the limits are kept on "
+        f"{held.kept:,} of {counted(held.draws, 'other draw')} of the load; the brake was used on "
+        f"{held.with_brake:,}, and power reached {percent(held.worst_peak)} of the budget"
         for held in row.held_out
     ]
 
@@ -186,15 +191,16 @@ def days_text(days: float) -> str:
 def _of_the_ranges(row: RowPlan) -> Iterator[str]:
     tried = tried_names(row)
     for base in row.base:
-        servers = ", ".join(f"{policy_title(name)} {count:,}" for name, count in base.servers.items())
+        names = [one.policy for one in row.answers if one.policy in base.servers]
+        servers = ", ".join(f"{policy_title(name)} {base.servers[name]:,}" for name in names)
         yield (
             f"The ranges are simulated on {days_text(base.days)} (--range-days). With every assumption as it "
             f"stands that load gives: {servers}."
         )
     if len(tried) > 1:
         yield (
-            f"Each of the {len(tried)} assumptions was moved alone. Two that move together may lead beyond "
-            "the range."
+            "Each assumption was moved alone. Two that move together may lead beyond the range, and so may "
+            "another draw of the load."
         )
     untried = [policy_title(one.policy) for one in row.answers if tried and one.policy not in row.span]
     if untried:

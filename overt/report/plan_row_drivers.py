@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from overt.data.results.plan_row import Assumed, AtClock, RowPlan, Trial, Varied
+from overt.data.results.plan_row import Answer, Assumed, AtClock, RowPlan, Trial, Varied
 from overt.data.text import duration, percent, short_percent
 from overt.report.plan_row import (
     FREE,
@@ -86,11 +86,11 @@ def _of_the_peak(row: RowPlan) -> Iterator[str]:
     free = answer_of(row, FREE)
     if free is None or not row.peak_share:
         return
-    stays = f"{free.servers:,} stay below it" if free.servers else "not even one server stays below it"
+    stays = f"{counted(free.servers, 'server')} can be run" if free.servers else "not even one can be run"
     yield (
-        f"The room below the budget: {counted(row.row, 'server')} peak at {percent(row.peak_share)} of it, "
-        f"so {row.row / row.peak_share:,.1f} would reach it if the peak grew as the row does. Simulated "
-        f"without capping, {stays}."
+        f"The room below the budget: the peak of {counted(row.row, 'server')} is {percent(row.peak_share)} "
+        f"of it, so {row.row / row.peak_share:,.1f} would reach it if the peak grew as the row does. "
+        f"Simulated without capping, {stays} and the brake is never used."
     )
 
 
@@ -100,23 +100,51 @@ def _of_capping(row: RowPlan) -> Iterator[str]:
     if polca is None:
         return
     if free is not None:
-        yield _against(polca.servers, free.servers)
+        yield _against(polca, free)
+        if said := _over_the_ranges(row):
+            yield said
     if polca.next is not None:
         yield from _ends_it(row, polca.next)
     if polca.trial is not None:
         yield _slowed(row, polca.trial)
 
 
-def _against(polca: int, free: int) -> str:
-    if polca == free:
-        return f"Capping adds no server: {polca:,} with it and without it."
-    if polca > free:
-        return f"Capping adds {counted(polca - free, 'server')}: {polca:,} in the place of {free:,}."
-    return (
-        f"Capping costs {counted(free - polca, 'server')} here: {polca:,} in the place of {free:,}. A cap "
-        "slows requests down, and latency is held against the same row that is never slowed; without capping "
-        "only the brake can break a limit."
+def _against(polca: Answer, free: Answer) -> str:
+    more = polca.servers - free.servers
+    with_it, without = f"{polca.servers:,}", f"{free.servers:,}"
+    if not more:
+        return f"At the values below capping adds no server: {with_it} with it and without it."
+    what = f"{'adds' if more > 0 else 'costs'} {counted(abs(more), 'server')}"
+    told = f"{what}: {with_it} in the place of {without}."
+    slowed = polca.next is not None and set(broken_names(polca.next)) - {"brake"}
+    return f"At the values below capping {told}" + (
+        " A cap slows requests down, and latency is held against the same row that is never slowed; without "
+        "capping only the brake can break a limit."
+        if more < 0 and slowed
+        else ""
     )
+
+
+def _over_the_ranges(row: RowPlan) -> str:
+    """What capping adds or costs at the ends of all ranges; "" where none was tried."""
+    found = [
+        (one.servers[POLCA] - one.servers[FREE], f"{one.name} {value_text(assumed, one.value)}")
+        for one in row.varied
+        for assumed in row.assumed
+        if assumed.name == one.name and POLCA in one.servers and FREE in one.servers
+    ]
+    if not found:
+        return ""
+    (least, at_least), (most, at_most) = min(found), max(found)
+    if least == most:
+        return f"Over the ranges that is the same everywhere: {_more(least)} with capping."
+    return (
+        f"Over the ranges it is from {_more(least)} with capping ({at_least}) to {_more(most)} ({at_most})."
+    )
+
+
+def _more(servers: int) -> str:
+    return f"{abs(servers):,} {'fewer' if servers < 0 else 'more'}" if servers else "as many"
 
 
 def _ends_it(row: RowPlan, after: Trial) -> Iterator[str]:
@@ -138,8 +166,7 @@ def _ends_it(row: RowPlan, after: Trial) -> Iterator[str]:
     if after.is_whole and latencies and after.mean_share > release:
         yield (
             f"Its mean draw is {percent(after.mean_share)} of the budget, above the {short_percent(release)} "
-            "below which the first cap is released, so that caps stay for long. They cost least where a row "
-            "peaks rarely and briefly."
+            "below which the first cap is released, so that caps stay for long."
         )
 
 
@@ -152,14 +179,17 @@ def _slowed(row: RowPlan, trial: Trial) -> str:
         f"{name} priority runs below its top clock for {_long(seconds)} ({percent(share)} of the time)"
         if seconds
         else f"{name} priority is never capped"
-        for name, seconds, share in zip(
-            ("high", "low"), trial.capped_s, capped_share(row, trial), strict=True
+        for name, count, seconds, share in zip(
+            ("high", "low"), (trial.high, trial.low), trial.capped_s, capped_share(row, trial), strict=True
         )
+        if count
     ]
-    return (
-        f"With {servers} {listed(said)}. The median latency of high priority changes by "
-        f"{change(trial.of_high.p50_rise)}, that of low priority by {change(trial.of_low.p50_rise)}."
-    )
+    rises = [
+        f"by {change(of.p50_rise)} for {name} priority"
+        for name, of in (("high", trial.of_high), ("low", trial.of_low))
+        if of.p50_rise is not None
+    ]
+    return f"With {servers} {listed(said)}." + (f" Median latency changes {listed(rises)}." if rises else "")
 
 
 def _long(seconds: float) -> str:
@@ -180,7 +210,7 @@ def _of_clocks(row: RowPlan) -> Iterator[str]:
     polca = answer_of(row, POLCA)
     trial = polca.trial if polca is not None else None
     first = next((at for at in lower if at.mhz == row.figures["low_mhz"]), None)
-    if trial is None or first is None:
+    if trial is None or first is None or not trial.low:
         return
     saved = trial.low / trial.servers * (1 - first.token_w / top.token_w)
     yield (
@@ -234,7 +264,9 @@ def _of_the_paper(row: RowPlan) -> Iterator[str]:
         return
     wanted = paper_servers(row)
     said = (
-        f"The paper's +{PAPER_MORE:.0%} would be {wanted:,.4g} servers here, and POLCA carries {_here(row)}. "
+        f"The paper's +{PAPER_MORE:.0%} would be {wanted:,.4g} servers here, whose peak would be "
+        f"{percent((1 + PAPER_MORE) * row.peak_share)} of the budget if it grew as the row does; POLCA "
+        f"carries {_here(row)}. "
     )
     found = moved(row)
     wanted -= 1e-9  # 40 * 1.3 need not be 52 to the last digit
@@ -250,11 +282,10 @@ def _of_the_paper(row: RowPlan) -> Iterator[str]:
     elif reaching := [f"{one.assumed.name} ({_ends(one)})" for one in found if _most(one) >= wanted]:
         yield said + f"One assumption alone would give it: {' or '.join(reaching)}."
     else:
-        nearest = max(found, key=_most)
-        yield said + (
-            "No assumption alone gives it within its range; the nearest comes "
-            f"{nearest.assumed.name} ({_ends(nearest)})."
-        )
+        most = max(_most(one) for one in found)
+        nearest = [f"{one.assumed.name} ({_ends(one)})" for one in found if _most(one) == most]
+        none = "No assumption alone gives it within its range"
+        yield said + (f"{none}; nearest: {listed(nearest)}." if most > base_servers(row) else f"{none}.")
 
 
 def _least(one: Moved) -> int:

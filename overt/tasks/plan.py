@@ -7,6 +7,7 @@ simulated. 5. plan.json and the plots are written.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -65,11 +66,19 @@ def plan(config: PlanConfig, progress: Progress) -> Plan:
 
 
 def refuse_strangers(folder: Path) -> None:
-    """Refuses a folder that holds something else than an earlier plan.
+    """Refuses a folder that holds something else than an earlier plan, or that nobody may write: a plan may
+    take hours, and all of it would be lost.
 
     Raises:
         InputError: it does, or it is no folder.
     """
+    there = next(part for part in (folder.absolute(), *folder.absolute().parents) if part.exists())
+    if there.is_dir() and not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(
+            "nothing can be written here: no permission",
+            where=str(there),
+            fix="Give another folder: --out FOLDER",
+        )
     if not folder.exists():
         return
     if not folder.is_dir() or (any(folder.iterdir()) and not (folder / FILE).is_file()):

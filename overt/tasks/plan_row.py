@@ -6,11 +6,9 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, ClassVar
 
 from overt.data.errors import InputError
-from overt.data.inference_trace import Trace, read_trace
 from overt.data.progress import Progress
 from overt.data.results.plan_row import (
     Answer,
@@ -28,17 +26,17 @@ from overt.planning.jobs import Found, answered, crew, held_out, mapped, varied
 from overt.planning.load import DAY_S, Load
 from overt.planning.setting import Limits, Setting
 from overt.report.plan_row import days_text
-from overt.tasks.config import Option, by_role
+from overt.tasks.config import Option
 from overt.tasks.how_many import read_rate
 from overt.tasks.plan_assumed import Stated, inside, read_assumed
 from overt.tasks.plan_needs import DrawsConfig
 from overt.tasks.plan_row_drawn import clocks_of, courses_of
+from overt.tasks.plan_row_load import load_said, long_said, read_traces, refuse_sparse_traces
 from overt.workers.processes import processors
 
 ROW = "The row under a power budget"
 POLICY = "The power policy (after POLCA)"
 
-_KINDS = ("high", "low")
 _LIMITS = ("high_p50", "high_p99", "low_p50", "low_p99")
 _FIGURES = (
     *("t1", "t2", "hysteresis", "low_mhz", "low_mhz_2", "high_mhz", "brake_mhz"),
@@ -86,8 +84,8 @@ class RowConfig(DrawsConfig):
     assume: Annotated[
         tuple[str, ...],
         Option(
-            "A number that no public source gives: NAME=VALUE, or its range NAME=LOW..HIGH. Without any, all "
-            "names with their ranges are printed.",
+            "A number that no public source gives: NAME=VALUE, or its range NAME=LOW..HIGH. The "
+            "answer lists all names with their ranges.",
             ROW,
             metavar="NAME=VALUE",
         ),
@@ -164,10 +162,18 @@ def planned_row(config: RowConfig, progress: Progress) -> RowPlan:
     base = _as_it_stands(ranges, short, setting)
     columns = [t1 for t1 in _MAP_T1 if config.map]
     jobs = 1 + len(base) + len(ranges) + len(columns) + config.draws
-    with (
-        progress.stage("rows", jobs) as advance,
-        crew(config.processes or processors(), advance) as processes,
-    ):
+    count = config.processes or processors()
+    long = long_said(
+        setting,
+        short,
+        ends=len(base) + len(ranges),
+        columns=len(columns),
+        draws=config.draws,
+        processes=count,
+    )
+    if long:
+        progress.note(long)
+    with progress.stage("rows", jobs) as advance, crew(count, advance) as processes:
         first = processes.submit(answered, setting, KINDS)
         ends = [processes.submit(varied, short, name, value) for name, value in [*base, *ranges]]
         found = first.result()
@@ -230,8 +236,8 @@ def setting_of(config: RowConfig, stated: Mapping[str, Stated]) -> Setting:
         row=config.row,
         budget_w=config.budget * 1000 if config.budget is not None else None,
         policy=policy_of(config),
-        limits=Limits(**{name: _share(config, name, most=1000.0) for name in _LIMITS}),
-        load=Load(seed=config.seed, days=config.days, traces=_traces(config)),
+        limits=Limits(**{name: _limit(config, name) for name in _LIMITS}),
+        load=Load(seed=config.seed, days=config.days, traces=read_traces(config.trace)),
     )
     if config.budget is not None and stated["peak_share"].value is not None:
         raise InputError(
@@ -239,9 +245,13 @@ def setting_of(config: RowConfig, stated: Mapping[str, Stated]) -> Setting:
         )
     for name, said in stated.items():
         setting = with_value(setting, name, inside(value_of(setting, name), said, ASSUMPTIONS[name]))
+    refuse_sparse_traces(setting)
     top = setting.model.top_mhz
-    if max(config.low_mhz, config.high_mhz) > top:
-        raise InputError(f"a cap lies above the top clock of {top:g} MHz", fix="Give a lower clock.")
+    for option, mhz in (("--low-mhz", config.low_mhz), ("--high-mhz", config.high_mhz)):
+        if mhz > top:
+            raise InputError(
+                f"{option} {mhz:g} lies above the top clock of {top:g} MHz", fix="Give a lower clock."
+            )
     days = min(config.days, config.range_days if config.ranges else math.inf)
     if config.telemetry > days * DAY_S:
         raise InputError(
@@ -294,16 +304,14 @@ def _share(config: RowConfig, name: str, most: float = 1.0) -> float:
     return read_rate(getattr(config, name), config.fields()[name].flag, most) or 0.0
 
 
-def _traces(config: RowConfig) -> tuple[Trace | None, Trace | None]:
-    """The traces of high and of low priority.
-
-    Raises:
-        InputError: a priority is named twice, or a trace cannot be read.
-    """
-    named = by_role(config.trace, "--trace", frozenset({"high", "low"}))
-    read = {file: read_trace(Path(file)) for file in dict.fromkeys(named.values())}
-    files = (named.get("high", named.get("")), named.get("low", named.get("")))
-    return tuple(read[file] if file is not None else None for file in files)  # type: ignore[return-value]
+def _limit(config: RowConfig, name: str) -> float:
+    limit = _share(config, name, most=1000.0)
+    if not limit:
+        raise InputError(
+            f"{config.fields()[name].flag} is 0: a rise of 0 would count, so that no row keeps it",
+            fix="Give a small share, such as 0.1%.",
+        )
+    return limit
 
 
 # -- what is told -------------------------------------------------------------------------------------------
@@ -326,7 +334,7 @@ def _told(setting: Setting, found: Found, base: Sequence[Varied], ends: Sequence
         budget_by="stated" if setting.budget_w else "peak share",
         peak_share=found.peak_share,
         days=setting.load.days,
-        load=_load_said(setting.load),
+        load=load_said(setting),
         seed=setting.load.seed,
         figures={name: getattr(setting.policy, name) for name in _FIGURES},
         limits={name: getattr(setting.limits, name) for name in _LIMITS},
@@ -340,15 +348,6 @@ def _told(setting: Setting, found: Found, base: Sequence[Varied], ends: Sequence
         courses=courses_of(drawn, found.budget_w, setting.model.top_mhz) if drawn else (),
         sent=tuple(_sent(command) for command in drawn.measured.commands[:_MOST_SENT]) if drawn else (),
     )
-
-
-def _load_said(load: Load) -> str:
-    """Where the requests come from."""
-    names = [trace.name if trace is not None else None for trace in load.traces]
-    if names == [None, None]:
-        return "a seeded generator, with the sizes of Azure's trace of conversations"
-    said = [f"{kind} priority: {name or 'the generator'}" for kind, name in zip(_KINDS, names, strict=True)]
-    return names[0] if names[0] == names[1] and names[0] else "; ".join(said)
 
 
 def _assumed(setting: Setting, stated: Mapping[str, Stated], idle: Mapping[str, str]) -> tuple[Assumed, ...]:

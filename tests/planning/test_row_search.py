@@ -2,6 +2,10 @@
 
 import dataclasses
 import math
+import os
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -164,6 +168,14 @@ class TestATrial:
         assert trial.why == tuple(f"no request of {kind} priority was finished" for kind in ("high", "low"))
 
 
+def _runs(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 class TestJobs:
     setting = Setting(row=3, load=SHORT)
 
@@ -176,6 +188,26 @@ class TestJobs:
                 found = first.result()
                 told.append((found.budget_w, found.answers, [end.result() for end in ends]))
         assert told[0] == told[1]
+
+    def test_processes_end_with_a_command_that_is_killed(self):
+        """It cannot tell them; a simulation may have hours to go."""
+        said = "import time; from overt.planning.jobs import crew\n" + (
+            "if __name__ == '__main__':\n"
+            "    with crew(2, int) as pool:\n"
+            "        pool.submit(int, '3').result()\n"
+            "        print(*pool._pool._processes, flush=True)\n"
+            "        pool.submit(time.sleep, 60).result()\n"
+        )
+        command = subprocess.Popen([sys.executable, "-c", said], stdout=subprocess.PIPE, text=True)
+        assert command.stdout is not None
+        processes = command.stdout.readline().split()
+        command.kill()
+        command.wait()
+        assert processes
+        ends = time.monotonic() + 10
+        while any(map(_runs, processes)) and time.monotonic() < ends:
+            time.sleep(0.02)
+        assert not any(map(_runs, processes))
 
     def test_what_varies_is_held_against_its_own_row(self):
         base, other = varied(self.setting, "", 0.0), varied(self.setting, "other_w", 3250.0)

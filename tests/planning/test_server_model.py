@@ -81,6 +81,25 @@ def test_the_points_of_the_table_and_between():
     assert [len(one) for one in (at.prompt_s, at.token_w, at.batch_s)] == [16385, 16385, MOST_SLOTS + 1]
 
 
+def test_an_average_of_the_whole_run_leaves_less_for_the_token_phase():
+    """4,096 tokens: 0.581 of the TDP over 1,354.9 + 128 * 50.1 ms, of which the first are read at 1.016."""
+    model = dataclasses.replace(ServerModel(), prompt_in_average=1.0)
+    at, before = model.at(1410), ServerModel().at(1410)
+    whole = 1354.9 + 128 * 50.1
+    left = (0.581 * whole - 1.016 * 1354.9) / (128 * 50.1)
+    assert left == pytest.approx(0.489, abs=0.001)
+    assert at.token_base_w + at.token_w[4096] == pytest.approx(2417 + 3200 * left)
+    # 16 prompts of 512 are read as one of 8,192.
+    alone, many = (
+        (power * (ms + 128 * token) - peak * ms) / (128 * token)
+        for power, ms, peak, token in ((0.635, 173.9, 0.876, 48.8), (0.656, 3601.7, 1.026, 57.3))
+    )
+    assert at.batch_w[16] == pytest.approx(many / alone)
+    assert (at.prompt_w, at.prompt_s, at.token_s) == (before.prompt_w, before.prompt_s, before.token_s)
+    idle = dataclasses.replace(model, idle_share=0.5).at(1410)
+    assert idle.token_base_w + idle.token_w[8192] == pytest.approx(idle.idle_w)
+
+
 def test_what_the_paper_says_of_1110_mhz():
     """A fifth off the peak of the GPUs, at most 7% more time of the token phase."""
     model = dataclasses.replace(ServerModel(), token_exponent=0.28)

@@ -13,6 +13,7 @@ from support.inside import cli
 from support.paths import ROOT
 from support.servers import server
 
+from overt.data.errors import InputError
 from overt.data.results.plan import Plan
 from overt.data.run.journal import Journal
 from overt.data.run.power import DevicePower, MeasuredPower
@@ -23,7 +24,7 @@ from overt.scoring.stats.pace import Pace
 from overt.scoring.stats.power import prompts_needed
 from overt.scoring.stats.simulated_power import keeps_limit, rows_needed
 from overt.tasks.how_many import question
-from overt.tasks.plan import PlanConfig, _small_run
+from overt.tasks.plan import PlanConfig, _small_run, refuse_strangers
 from overt.tasks.plan_pilot import _telling, _tried_again
 from overt.tasks.plan_prompts import _limit_need, _shown
 
@@ -602,6 +603,14 @@ def test_the_folder_is_replaced_if_it_holds_a_plan_and_refused_if_not(home, monk
     assert "something else than a plan" in refused("small", "--out", tmp_path / "other")
     assert "this is a file" in refused("small", "--out", tmp_path / "other" / "mine.txt")
     assert [f.name for f in (tmp_path / "other").iterdir()] == ["mine.txt"]
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_work(monkeypatch, tmp_path):
+    monkeypatch.setattr("overt.tasks.plan.os.access", lambda path, mode: path != tmp_path)  # root may all
+    with pytest.raises(InputError, match="no permission"):
+        refuse_strangers(tmp_path / "new" / "plan")
+    (tmp_path / "mine").mkdir()
+    refuse_strangers(tmp_path / "mine" / "plan")
 
 
 def test_names_in_the_plot_are_escaped(home, monkeypatch, tmp_path):

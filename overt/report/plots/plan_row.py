@@ -208,7 +208,7 @@ def _marks(axes: Axes, *marks: tuple[float, str, str]) -> None:
             color=color, fontsize=8, ha=side, va="top",
         )  # fmt: skip
     axes.xaxis.set_ticks_position("top")
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, min_n_ticks=1))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 0 else ""))
     axes.spines["bottom"].set_visible(False)
 
