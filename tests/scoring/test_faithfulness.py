@@ -442,7 +442,8 @@ def test_weights_are_safetensors_even_where_a_pickle_lies_beside_them(folder, sc
     (place / "another.safetensors").write_bytes(b"of something else")
     (place / "open_clip_pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'false'\ntR.")  # open_clip's choice
     made = registry.load_scorer(f"clip/{place}", device="cpu")
-    assert values(made, [case(images=["p1"])], load) == values(scorer, [case(images=["p1"])], load)
+    (found,), (wanted,) = (values(one, [case(images=["p1"])], load) for one in (made, scorer))
+    assert found == (wanted[0], pytest.approx(wanted[1], abs=1e-5), wanted[2])  # sums may round anew
 
     (place / "model.safetensors").unlink()
     (place / "another.safetensors").unlink()
