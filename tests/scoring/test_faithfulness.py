@@ -442,8 +442,9 @@ def test_weights_are_safetensors_even_where_a_pickle_lies_beside_them(folder, sc
     (place / "another.safetensors").write_bytes(b"of something else")
     (place / "open_clip_pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'false'\ntR.")  # open_clip's choice
     made = registry.load_scorer(f"clip/{place}", device="cpu")
-    (found,), (wanted,) = (values(one, [case(images=["p1"])], load) for one in (made, scorer))
-    assert found == (wanted[0], pytest.approx(wanted[1], abs=1e-5), wanted[2])  # sums may round anew
+    found, wanted = (values(one, [case(images=["p1"])], load) for one in (made, scorer))
+    for got, want in zip(found, wanted, strict=True):  # sums may round anew
+        assert got == (want[0], pytest.approx(want[1], abs=1e-5), want[2])
 
     (place / "model.safetensors").unlink()
     (place / "another.safetensors").unlink()
