@@ -37,11 +37,16 @@ class Found:
 def answered(setting: Setting, kinds: Sequence[Kind]) -> Found:
     """The largest row under each policy; that of the first one that has any is to be drawn."""
     search = Search(setting)
-    policies = [dataclasses.replace(setting.policy, kind=kind) for kind in kinds]
+    policies = _policies(setting, kinds)
     answers = _largest(search, policies)
     drawn = next((pair for pair in zip(policies, answers, strict=True) if pair[1].servers), None)
     shown = search.trial(drawn[0], drawn[1].servers) if drawn else None
     return Found(search.budget_w, search.peak_share, answers, shown)
+
+
+def _policies(setting: Setting, kinds: Sequence[Kind] = KINDS) -> list[Policy]:
+    """The policy of the setting and its baselines: the same figures, by other rules."""
+    return [dataclasses.replace(setting.policy, kind=kind) for kind in kinds]
 
 
 def _largest(search: Search, policies: Sequence[Policy]) -> tuple[Answer, ...]:
@@ -55,13 +60,12 @@ def _largest(search: Search, policies: Sequence[Policy]) -> tuple[Answer, ...]:
 def varied(setting: Setting, name: str, value: float) -> Varied:
     """The answers where one assumption has another value; name "": as it stands."""
     search = Search(with_value(setting, name, value) if name else setting)
-    policies = [dataclasses.replace(setting.policy, kind=kind) for kind in KINDS]
     return Varied(
         name=name,
         value=value,
         days=setting.load.days,
         peak_share=search.peak_share,
-        servers={answer.policy: answer.servers for answer in _largest(search, policies)},
+        servers={answer.policy: answer.servers for answer in _largest(search, _policies(setting))},
     )
 
 
@@ -71,12 +75,11 @@ def held_out(
     """Whether the answers still keep the limits under another draw of the load, by policy."""
     load = dataclasses.replace(setting.load, seed=seed)
     search = Search(dataclasses.replace(setting, budget_w=budget_w, load=load))
-    policies = {kind: dataclasses.replace(setting.policy, kind=kind) for kind in KINDS}
+    policies: dict[str, Policy] = {policy.kind: policy for policy in _policies(setting)}
     return [
-        (answer.policy, search.trial(policy, answer.servers).trial)
+        (answer.policy, search.trial(policies[answer.policy], answer.servers).trial)
         for answer in answers
-        for kind, policy in policies.items()
-        if answer.servers and kind == answer.policy
+        if answer.servers
     ]
 
 

@@ -112,9 +112,11 @@ def rate_of(load: Load, model: ServerModel, servers: int, priority: int) -> floa
 def copies_of(load: Load, model: ServerModel, servers: int, priority: int) -> float:
     """How often each request of the trace comes at the busiest hour; 0: there is no trace."""
     trace = load.traces[priority]
-    if trace is None:
-        return 0.0
-    return rate_of(load, model, servers, priority) * trace.span_s / len(trace.seconds)
+    return 0.0 if trace is None else _copies(rate_of(load, model, servers, priority), trace)
+
+
+def _copies(rate: float, trace: Trace) -> float:
+    return rate * trace.span_s / len(trace.seconds)
 
 
 def requests(load: Load, model: ServerModel, servers: Sequence[int]) -> Iterator[Request]:
@@ -199,6 +201,6 @@ def _repeated(
     picked = np.tile(np.arange(len(trace.seconds)), len(turns))
     inside = (at >= within[0]) & (at < within[1])
     at, picked = at[inside], picked[inside]
-    often = rate * trace.span_s / len(trace.seconds) * load.season(at)
+    often = _copies(rate, trace) * load.season(at)
     counts = np.floor(often).astype(np.int64) + (rng.random(len(at)) < often % 1)
     return np.repeat(at, counts), np.repeat(picked, counts), np.repeat(counts, counts) > 1

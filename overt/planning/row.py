@@ -18,14 +18,12 @@ from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush, heapreplace
 
 from overt.planning.control import Command, Controller, Policy
+from overt.planning.load import Request
 from overt.planning.measured import Measured
 from overt.planning.server_model import MOST_TOKENS, AtFrequency, ServerModel
 
 NEVER = float("inf")
 HIGH, LOW = 0, 1  # places of the priorities
-
-# Arrival in seconds, priority, tokens of the prompt, tokens of the answer; in the order of arrivals.
-Request = tuple[float, int, int, int]
 
 
 class Server:

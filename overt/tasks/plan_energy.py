@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from statistics import stdev
@@ -50,20 +51,7 @@ def _stated(config: NeedsConfig, watts: float, stages: Sequence[StageNeed]) -> A
     fleet = f"each of {config.servers} servers" if config.servers > 1 else "the server"
     how = f"{watts:g} W at {fleet} while the target works"
     found = scaled(hours, watts * config.servers / 1000, "kWh", how)
-    return (
-        found
-        if found.value is None
-        else Amount(
-            unit="kWh",
-            value=found.value,
-            low=found.low,
-            high=found.high,
-            by="stated",
-            n=None,
-            why=found.why,
-            how=how,
-        )
-    )
+    return found if found.value is None else dataclasses.replace(found, by="stated", n=None, how=how)
 
 
 def _measured(config: NeedsConfig, power: MeasuredPower, share: float) -> Amount:

@@ -37,11 +37,8 @@ from overt.workers.processes import processors
 ROW = "The row under a power budget"
 POLICY = "The power policy (after POLCA)"
 
-_LIMITS = ("high_p50", "high_p99", "low_p50", "low_p99")
-_FIGURES = (
-    *("t1", "t2", "hysteresis", "low_mhz", "low_mhz_2", "high_mhz", "brake_mhz"),
-    *("telemetry_s", "cap_s", "brake_s"),
-)
+_LIMITS = tuple(field.name for field in dataclasses.fields(Limits))
+_FIGURES = tuple(field.name for field in dataclasses.fields(Policy) if field.name != "kind")
 _MOST_SENT = 200  # commands that are kept one by one
 _MAP_T1 = (0.70, 0.75, 0.80, 0.85)
 _MAP_T2 = (0.84, 0.89, 0.94, 0.98)

@@ -131,8 +131,7 @@ def read_power(folder: Path, work: str = RUN) -> MeasuredPower | None:
     """
     if (folder / FILE).exists():
         lines, damaged = _read(folder)
-        mine = [line for line in lines if line.work == work]
-        return _total(mine, damaged) if mine or (damaged and work == RUN) else None
+        return _of_work(lines, damaged, work)
     if not (folder / _NAME).exists():
         return None
     manifest = read_json(folder / _NAME)
@@ -143,12 +142,16 @@ def read_power(folder: Path, work: str = RUN) -> MeasuredPower | None:
 
 def power_facts(folder: Path) -> dict[str, Json]:
     """What the manifest says of power; empty where the folder has no measurements."""
-    if not (folder / FILE).exists():
-        return {}
-    works = dict.fromkeys(line.work for line in _read(folder)[0])
-    found = {work: to_json(power) for work in works if (power := read_power(folder, work)) is not None}
+    lines, damaged = _read(folder)
+    works = dict.fromkeys(line.work for line in lines)
+    found = {work: to_json(power) for work in works if (power := _of_work(lines, damaged, work))}
     own = {_MANIFEST: found.pop(RUN)} if RUN in found else {}
     return {**own, **({_AFTER: found} if found else {})}
+
+
+def _of_work(lines: Sequence[PowerLine], damaged: int, work: str) -> MeasuredPower | None:
+    mine = [line for line in lines if line.work == work]
+    return _total(mine, damaged) if mine or (damaged and work == RUN) else None
 
 
 def _read(folder: Path) -> tuple[list[PowerLine], int]:
